@@ -1,1 +1,7 @@
-fn main() {}
+//! `comms-relay`: the daemon, and the command line for its operator.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    relay::cli::main()
+}

@@ -1,1 +1,5 @@
-//! Placeholder.
+//! What the tests of the whole system stand on.
+
+pub mod emulators;
+pub mod openapi;
+pub mod process;

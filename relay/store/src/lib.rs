@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The relay's database: SQLite or Postgres behind one set of SQL texts.
+//!
+//! [`Database`] runs units of work, closures over a [`Conn`]. The modules named after tables hold every
+//! statement on their table. Called by the relay's services alone; no rule of the domain lives here, and
+//! nothing outside [`sqlite`] and [`postgres`] names a driver.
+
+mod database;
+mod error;
+mod migrate;
+mod postgres;
+mod sqlite;
+#[cfg(test)]
+mod testing;
+mod value;
+
+pub mod agent_channels;
+pub mod agent_tokens;
+pub mod agents;
+pub mod audit_log;
+pub mod call_logs;
+pub mod call_turns;
+pub mod contacts;
+pub mod messages;
+pub mod voicemail_messages;
+pub mod webhook_events;
+
+pub use database::{Backend, Conn, Database};
+pub use error::StoreError;
+pub use futures_util::future::{BoxFuture, FutureExt};
+pub use value::{FromValue, Row, ToValue, Value};
+
+/// What store functions give.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;

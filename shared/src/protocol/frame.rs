@@ -48,9 +48,14 @@ pub enum RefusalReason {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientFrame {
-    Call { id: u64, call: Request },
+    Call {
+        id: u64,
+        call: Request,
+    },
     /// Nobody waits for this call's reply any more.
-    Cancel { id: u64 },
+    Cancel {
+        id: u64,
+    },
     /// Events are wanted from here on.
     Subscribe,
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ExternalId, MessageId};
-use crate::model::{Channel, Micros, MessageStatus};
+use crate::model::{Channel, MessageStatus, Micros};
 
 /// Behind `comms_send_message`, where no live call is named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

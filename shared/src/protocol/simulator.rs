@@ -69,11 +69,22 @@ pub struct SimulateAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SimulateAct {
-    Say { call_sid: CallSid, text: String },
-    Press { call_sid: CallSid, digits: String },
+    Say {
+        call_sid: CallSid,
+        text: String,
+    },
+    Press {
+        call_sid: CallSid,
+        digits: String,
+    },
     /// Speaks over the voice after it has said `heard`.
-    Interrupt { call_sid: CallSid, heard: String },
-    HangUp { call_sid: CallSid },
+    Interrupt {
+        call_sid: CallSid,
+        heard: String,
+    },
+    HangUp {
+        call_sid: CallSid,
+    },
 }
 
 /// Everything that the person in a call has heard, once it is more than `seen` pieces or the time is over.

@@ -1,0 +1,350 @@
+//! Settings: the built-in defaults, then `config.toml`, then the environment.
+//!
+//! The only place that reads the environment. Every key of the file can be set as `COMMS_SECTION__NAME`;
+//! `config.default.toml` is both the default and the manual. What leaves here is checked and typed.
+
+mod merge;
+
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use shared::model::PhoneNumber;
+use url::Url;
+
+pub use relay_providers::Secret;
+
+/// The commented defaults.
+pub const DEFAULTS: &str = include_str!("config/config.default.toml");
+
+/// A setting is wrong. The text names the key and never repeats a value that may be secret.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}: {source}")]
+    Read { path: String, source: std::io::Error },
+    #[error("{path} is not valid: {problem}")]
+    Syntax { path: String, problem: String },
+    #[error("the setting `{key}` is not valid: {problem}")]
+    Value { key: String, problem: String },
+}
+
+impl ConfigError {
+    fn value(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Value { key: key.into(), problem: problem.into() }
+    }
+}
+
+/// Everything that can be set, as the sections of the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub mode: Mode,
+    pub public: Public,
+    pub admin: Admin,
+    pub database: Database,
+    pub twilio: Twilio,
+    pub voice: Voice,
+    pub limits: Limits,
+    pub http: Http,
+    pub log: Log,
+}
+
+/// Whether anything leaves this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Demo,
+    Live,
+}
+
+impl Mode {
+    /// As it is written in the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Demo => "demo",
+            Self::Live => "live",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Public {
+    pub listen: SocketAddr,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub url: Option<Url>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    pub allow: Vec<String>,
+    pub hosts: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    #[serde(deserialize_with = "secret")]
+    pub url: Secret,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Twilio {
+    #[serde(deserialize_with = "empty_is_none")]
+    pub account_sid: Option<String>,
+    #[serde(deserialize_with = "optional_secret")]
+    pub auth_token: Option<Secret>,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub api_key: Option<String>,
+    #[serde(deserialize_with = "optional_secret")]
+    pub api_secret: Option<Secret>,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub phone_number: Option<PhoneNumber>,
+    #[serde(deserialize_with = "from_text")]
+    pub base_url: Url,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Voice {
+    pub greeting: String,
+    pub disclosure: bool,
+    pub disclosure_text: String,
+    pub language: String,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub voice: Option<String>,
+    claim_ms: u64,
+    filler_after_ms: u64,
+    second_filler_after_ms: u64,
+    give_up_after_ms: u64,
+    machine_patience_ms: u64,
+    pub ring_seconds: u32,
+}
+
+impl Voice {
+    /// The clocks of a call that may last `max_duration`.
+    #[must_use]
+    pub fn timing(&self, max_duration: Duration) -> relay_core::call::Timing {
+        relay_core::call::Timing {
+            claim: Duration::from_millis(self.claim_ms),
+            filler: Duration::from_millis(self.filler_after_ms),
+            second_filler: Duration::from_millis(self.second_filler_after_ms),
+            give_up: Duration::from_millis(self.give_up_after_ms),
+            max_duration,
+            machine_patience: Duration::from_millis(self.machine_patience_ms),
+            ..relay_core::call::Timing::default()
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub pool: i64,
+    pub call_minutes: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub trusted_proxies: Vec<String>,
+    pub cors_origins: Vec<String>,
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
+    pub requests_per_minute_per_client: u32,
+    pub requests_per_minute: u32,
+    pub failed_webhooks_per_minute_per_client: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The variables by which Twilio's own tools are set up, and the key that each stands for.
+const PROVIDER_VARIABLES: [(&str, &str); 5] = [
+    ("TWILIO_ACCOUNT_SID", "COMMS_TWILIO__ACCOUNT_SID"),
+    ("TWILIO_AUTH_TOKEN", "COMMS_TWILIO__AUTH_TOKEN"),
+    ("TWILIO_API_KEY", "COMMS_TWILIO__API_KEY"),
+    ("TWILIO_API_SECRET", "COMMS_TWILIO__API_SECRET"),
+    ("TWILIO_PHONE_NUMBER", "COMMS_TWILIO__PHONE_NUMBER"),
+];
+
+impl Config {
+    /// The settings from `file` (which need not exist) and the process's environment.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(ConfigError::Read { path: file.display().to_string(), source }),
+        };
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::from_parts(&text, &file.display().to_string(), environment)
+    }
+
+    /// The settings from a file's text and a list of variables.
+    pub fn from_parts(
+        text: &str,
+        path: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table: toml::Table = toml::from_str(DEFAULTS).expect("a test reads the defaults");
+        let file = toml::from_str(text).map_err(|problem| ConfigError::Syntax {
+            path: path.to_owned(),
+            // Not the error's own text: it quotes the line, which may hold a secret.
+            problem: problem.message().to_owned(),
+        })?;
+        merge::overlay(&mut table, file, "")?;
+        let (providers, own): (Vec<_>, Vec<_>) =
+            environment.into_iter().partition(|(name, _)| name.starts_with("TWILIO_"));
+        for (name, value) in providers {
+            if let Some((_, key)) = PROVIDER_VARIABLES.iter().find(|(variable, _)| *variable == name) {
+                merge::set_from_variable(&mut table, key, &value)?;
+            }
+        }
+        for (name, value) in own {
+            merge::set_from_variable(&mut table, &name, &value)?;
+        }
+        let config: Self = table.try_into().map_err(|problem: toml::de::Error| {
+            ConfigError::Syntax { path: path.to_owned(), problem: problem.message().to_owned() }
+        })?;
+        config.checked()
+    }
+
+    fn checked(self) -> Result<Self, ConfigError> {
+        if let Some(url) = &self.public.url {
+            let https = url.scheme() == "https" || (self.mode == Mode::Demo && url.scheme() == "http");
+            if !https || url.host_str().is_none() || url.query().is_some() || url.fragment().is_some() {
+                return Err(ConfigError::value("public.url", "it must be an https address without a query"));
+            }
+        }
+        if self.limits.call_minutes == 0 {
+            return Err(ConfigError::value("limits.call_minutes", "it must be at least 1"));
+        }
+        let clocks = &self.voice;
+        if clocks.filler_after_ms >= clocks.second_filler_after_ms
+            || clocks.second_filler_after_ms >= clocks.give_up_after_ms
+        {
+            let order = "filler_after_ms < second_filler_after_ms < give_up_after_ms must hold";
+            return Err(ConfigError::value("voice.give_up_after_ms", order));
+        }
+        if self.mode == Mode::Live {
+            self.check_twilio()?;
+        }
+        Ok(self)
+    }
+
+    fn check_twilio(&self) -> Result<(), ConfigError> {
+        let twilio = &self.twilio;
+        if twilio.account_sid.is_none() {
+            let remedy = "live mode needs it: set TWILIO_ACCOUNT_SID, or go back to `mode = \"demo\"`";
+            return Err(ConfigError::value("twilio.account_sid", remedy));
+        }
+        if twilio.auth_token.is_none() {
+            let remedy = "live mode needs it to check webhooks: set TWILIO_AUTH_TOKEN";
+            return Err(ConfigError::value("twilio.auth_token", remedy));
+        }
+        if twilio.api_key.is_some() != twilio.api_secret.is_some() {
+            return Err(ConfigError::value("twilio.api_key", "it goes together with api_secret"));
+        }
+        Ok(())
+    }
+}
+
+/// The folder that `COMMS_HOME` names, if it is set.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+pub fn comms_home() -> Option<PathBuf> {
+    std::env::var_os("COMMS_HOME").map(PathBuf::from)
+}
+
+fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn empty_is_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(serde::de::Error::custom) }
+}
+
+fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let Some(path) = text.strip_prefix("file:") else { return Ok(Secret::new(text)) };
+    match std::fs::read_to_string(path) {
+        Ok(held) => Ok(Secret::new(held.trim_end())),
+        Err(problem) => Err(serde::de::Error::custom(format!("the file of a secret cannot be read: {problem}"))),
+    }
+}
+
+fn optional_secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Some(secret(deserializer)?).filter(|secret| !secret.expose().is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::from_parts(text, "config.toml", variables).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_demo() {
+        assert_eq!(load("", &[]).unwrap().mode, Mode::Demo);
+    }
+
+    #[test]
+    fn live_mode_says_what_it_misses() {
+        let problem = load("mode = 'live'", &[]).unwrap_err();
+        assert!(problem.contains("TWILIO_ACCOUNT_SID"), "{problem}");
+        let account = [("TWILIO_ACCOUNT_SID", "AC1"), ("TWILIO_AUTH_TOKEN", "hush")];
+        assert_eq!(load("mode = 'live'", &account).unwrap().mode, Mode::Live);
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let config = load("[twilio]\nauth_token = 'hush'", &[]).unwrap();
+        assert!(!format!("{config:?}").contains("hush"));
+        let problem = load("[twilio]\nauth_token = 'hush", &[]).unwrap_err();
+        assert!(!problem.contains("hush"), "{problem}");
+    }
+
+    #[test]
+    fn a_public_url_that_cannot_be_signed_for_is_refused() {
+        for url in ["ftp://x.example", "https://x.example/?a=1", "nonsense"] {
+            assert!(load(&format!("[public]\nurl = '{url}'"), &[]).is_err(), "{url}");
+        }
+        assert!(load("[public]\nurl = 'https://x.example/base'", &[]).is_ok());
+    }
+
+    #[test]
+    fn the_clocks_of_a_call_must_be_in_order() {
+        let problem = load("[voice]\ngive_up_after_ms = 100", &[]).unwrap_err();
+        assert!(problem.contains("filler_after_ms < second_filler_after_ms"), "{problem}");
+    }
+}

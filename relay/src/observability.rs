@@ -1,0 +1,4 @@
+//! Telling what happens.
+
+pub(crate) mod events;
+pub mod logging;

@@ -1,0 +1,65 @@
+//! The audit log: every effect writes its entry in the transaction that makes it.
+
+use std::collections::BTreeMap;
+
+use futures_util::FutureExt;
+use relay_core::audit::{Break, Entry, Verifier, link};
+use relay_store::{Conn, Database, audit_log};
+use shared::model::Timestamp;
+
+use super::ServiceError;
+
+/// Appends an entry and gives its number, which is also the order of everything that the inbox holds.
+///
+/// `detail` holds identifiers and outcomes; never a body, an address or a secret.
+pub(crate) async fn append(
+    tx: &mut Conn,
+    at: Timestamp,
+    actor: &str,
+    action: &'static str,
+    subject: &str,
+    detail: &[(&str, &str)],
+) -> relay_store::Result<i64> {
+    let detail: BTreeMap<String, String> =
+        detail.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let entry =
+        Entry { at, actor: actor.to_owned(), action, subject: subject.to_owned(), detail };
+    audit_log::append(tx, at, &entry.to_text(), link).await
+}
+
+/// What [`verify`] finds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every entry is as it was written.
+    Whole { entries: u64, head: String },
+    /// The chain is broken at this entry.
+    Broken(Break),
+}
+
+/// Recomputes the whole chain.
+pub async fn verify(db: &Database) -> Result<Verdict, ServiceError> {
+    const PAGE: i64 = 1_000;
+    let mut verifier = Verifier::new();
+    let mut last = 0;
+    // The head is read first: entries that come meanwhile lie behind it and are left for the next run.
+    let (head_seq, head_hash) =
+        db.read::<_, ServiceError, _>(|conn| async move { Ok(audit_log::head(conn).await?) }.boxed()).await?;
+    while last < head_seq {
+        let rows = db
+            .read::<_, ServiceError, _>(move |conn| {
+                async move { Ok(audit_log::page(conn, last, PAGE).await?) }.boxed()
+            })
+            .await?;
+        let Some(end) = rows.last().map(|row| row.seq) else { break };
+        for row in rows.into_iter().take_while(|row| row.seq <= head_seq) {
+            if let Err(problem) = verifier.check(row.seq, &row.entry, &row.hash) {
+                return Ok(Verdict::Broken(problem));
+            }
+        }
+        last = end;
+    }
+    Ok(match verifier.finish(head_seq, &head_hash) {
+        Ok(entries) => Verdict::Whole { entries, head: head_hash },
+        Err(problem) => Verdict::Broken(problem),
+    })
+}

@@ -1,0 +1,266 @@
+//! Placing a call.
+
+use futures_util::FutureExt;
+use relay_providers::{OutboundCall, PlacedCall, ProviderError};
+use relay_store::call_logs::{self, CallLog};
+use relay_store::{StoreError, contacts};
+use shared::ids::{AgentId, SessionId};
+use shared::model::{CallStatus, Channel, Direction, PhoneNumber, Responder, Timestamp};
+use shared::protocol::{CallPlaced, ErrorCode, MakeCall};
+
+use super::finish;
+use crate::app::App;
+use crate::observability::events;
+use crate::services::live_calls::Caller;
+use crate::services::messages::{check_key, digest, key_reused, no_number};
+use crate::services::outbox::CALLBACK_OVERRIDES;
+use crate::services::{ServiceError, audit, policy};
+
+const MAX_TEXT_CHARACTERS: usize = 1_000;
+
+/// Places a call, and gives its names at once: it may still ring. The session that places it holds it.
+pub async fn place(app: &App, caller: &Caller, wanted: MakeCall) -> Result<CallPlaced, ServiceError> {
+    check(app, &wanted)?;
+    let profile = app.agents.find(&caller.agent).ok_or(ServiceError::NotFound("agent"))?;
+    let from = profile.number(Channel::Voice).ok_or_else(no_number)?;
+    let to = policy::allow_recipient(&profile, &from, &wanted.to)?;
+    let hash = fingerprint(&wanted);
+    if let Some(earlier) = earlier(app, &caller.agent, wanted.idempotency_key.as_deref(), &hash).await? {
+        return reply(earlier);
+    }
+    let row = intent(app, caller, &wanted, Route { from: from.clone(), to: to.clone() }, hash.clone());
+    let session = row.session_id.clone();
+    match record_intent(app, row.clone()).await {
+        Err(ServiceError::Store(StoreError::Conflict(_))) => {
+            let other = earlier(app, &caller.agent, wanted.idempotency_key.as_deref(), &hash).await?;
+            return reply(other.ok_or(ServiceError::NotFound("call"))?);
+        }
+        recorded => recorded?,
+    }
+    app.live_calls.place(&session, caller.session);
+    let request = to_outbound(app, &row, from, to, wanted.detect_voicemail == Some(true));
+    // Its own task: a caller who goes away must not leave a call that nobody knows of.
+    let task = app.tasks.spawn(dial(app.clone(), row, request));
+    match task.await {
+        Ok(outcome) => outcome.and_then(reply),
+        Err(_) => Err(ServiceError::Provider { source: ProviderError::Malformed, message_id: None }),
+    }
+}
+
+fn check(app: &App, wanted: &MakeCall) -> Result<(), ServiceError> {
+    let invalid = |field, problem: String| Err(ServiceError::Invalid { field, problem });
+    if let Some(seconds) = wanted.max_duration_seconds {
+        let most = i64::from(app.config.limits.call_minutes) * 60;
+        if !(10..=most).contains(&seconds) {
+            return invalid("maxDurationSeconds", format!("it must be 10 to {most}"));
+        }
+    }
+    for (field, text) in [("greeting", &wanted.greeting), ("systemPrompt", &wanted.system_prompt)] {
+        if text.as_ref().is_some_and(|text| text.chars().count() > MAX_TEXT_CHARACTERS) {
+            return invalid(field, format!("it has {MAX_TEXT_CHARACTERS} characters at the most"));
+        }
+    }
+    if wanted.record == Some(true) {
+        return Err(ServiceError::refused(
+            ErrorCode::ProviderNotConfigured,
+            "Recording is not available; no call was placed.",
+            "Call again without record.",
+        ));
+    }
+    if let Some(responder @ (Responder::Assistant | Responder::Sampling)) = wanted.responder {
+        return Err(ServiceError::refused(
+            ErrorCode::ProviderNotConfigured,
+            format!("The responder {responder} is not set up; no call was placed."),
+            "Use the responder agent or auto, and hold the call yourself.",
+        ));
+    }
+    if !app.can_be_called() {
+        return Err(ServiceError::refused(
+            ErrorCode::ProviderNotConfigured,
+            "The relay has no public address, so the carrier could not reach it; no call was placed.",
+            "The person who runs the relay must set public.url.",
+        ));
+    }
+    check_key(wanted.idempotency_key.as_deref())
+}
+
+fn fingerprint(wanted: &MakeCall) -> String {
+    digest(&serde_json::to_string(wanted).expect("its fields are texts and numbers"))
+}
+
+async fn earlier(
+    app: &App,
+    agent: &AgentId,
+    key: Option<&str>,
+    hash: &str,
+) -> Result<Option<CallLog>, ServiceError> {
+    let Some(key) = key.map(str::to_owned) else { return Ok(None) };
+    let agent = agent.clone();
+    let found = app
+        .db
+        .read::<_, ServiceError, _>(move |conn| {
+            async move { Ok(call_logs::find_by_idempotency_key(conn, &agent, &key).await?) }.boxed()
+        })
+        .await?;
+    match found {
+        Some(row) if row.request_hash.as_deref() != Some(hash) => Err(key_reused()),
+        found => Ok(found),
+    }
+}
+
+struct Route {
+    from: PhoneNumber,
+    to: PhoneNumber,
+}
+
+fn intent(app: &App, caller: &Caller, wanted: &MakeCall, route: Route, hash: String) -> CallLog {
+    let most = i64::from(app.config.limits.call_minutes) * 60;
+    let now: Timestamp = app.now();
+    CallLog {
+        session_id: SessionId::generate(),
+        agent_id: caller.agent.clone(),
+        call_sid: None,
+        direction: Direction::Outbound,
+        from_address: route.from.to_string(),
+        to_address: route.to.to_string(),
+        status: CallStatus::Queued,
+        responder: wanted.responder.unwrap_or(Responder::Auto),
+        greeting: wanted.greeting.clone(),
+        system_prompt: wanted.system_prompt.clone(),
+        voice: wanted.voice.clone(),
+        language: wanted.language.clone(),
+        max_duration_seconds: wanted.max_duration_seconds.unwrap_or(most),
+        request_hash: wanted.idempotency_key.is_some().then_some(hash),
+        idempotency_key: wanted.idempotency_key.clone(),
+        error_code: None,
+        sequence: -1,
+        created_at: now,
+        answered_at: None,
+        ended_at: None,
+        duration_seconds: None,
+    }
+}
+
+async fn record_intent(app: &App, row: CallLog) -> Result<(), ServiceError> {
+    app.db
+        .transaction::<_, ServiceError, _>(move |tx| {
+            async move {
+                let key = contacts::ContactKey {
+                    agent_id: row.agent_id.clone(),
+                    channel: Channel::Voice,
+                    address: row.to_address.clone(),
+                };
+                contacts::record_outbound(tx, &key, row.created_at).await?;
+                let (actor, subject) = (format!("agent:{}", row.agent_id), row.session_id.as_str());
+                audit::append(tx, row.created_at, &actor, "call.intended", subject, &[]).await?;
+                call_logs::insert(tx, &row).await?;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+}
+
+fn to_outbound(app: &App, row: &CallLog, from: PhoneNumber, to: PhoneNumber, detect: bool) -> OutboundCall {
+    let query = format!("session={}", row.session_id);
+    let callback = app.webhook_url(&row.agent_id, &format!("call-status?{query}"));
+    OutboundCall {
+        from,
+        to,
+        answer_url: app.webhook_url(&row.agent_id, &format!("voice?{query}")),
+        status_callback: format!("{callback}{CALLBACK_OVERRIDES}"),
+        ring_seconds: app.config.voice.ring_seconds,
+        time_limit_seconds: u32::try_from(row.max_duration_seconds).unwrap_or(600),
+        detect_voicemail: detect,
+    }
+}
+
+/// Hands the call to the carrier, and records what it said.
+async fn dial(app: App, row: CallLog, request: OutboundCall) -> Result<CallLog, ServiceError> {
+    match app.providers.voice.place(&request).await {
+        Ok(placed) => named(&app, &row, &placed).await,
+        Err(problem @ (ProviderError::Unknown(_) | ProviderError::Malformed)) => {
+            app.tasks.spawn(settle(app.clone(), row, request));
+            Err(ServiceError::Provider { source: problem, message_id: None })
+        }
+        Err(problem) => {
+            app.live_calls.unplace(&row.session_id);
+            let code = match &problem {
+                ProviderError::Rejected { code, .. } => code.clone(),
+                _ => None,
+            };
+            finish(&app, &row.session_id, CallStatus::Failed, code).await;
+            Err(ServiceError::Provider { source: problem, message_id: None })
+        }
+    }
+}
+
+/// The carrier has named the call. Its own webhooks may have told so before.
+async fn named(app: &App, row: &CallLog, placed: &PlacedCall) -> Result<CallLog, ServiceError> {
+    let (now, session, placed) = (app.now(), row.session_id.clone(), placed.clone());
+    let row = app
+        .db
+        .transaction::<_, ServiceError, _>(move |tx| {
+            async move {
+                if call_logs::set_call_sid(tx, &session, &placed.call_sid, placed.status).await?.is_some() {
+                    let detail = [("call_sid", placed.call_sid.as_str())];
+                    audit::append(tx, now, "relay", "call.placed", session.as_str(), &detail).await?;
+                }
+                call_logs::find(tx, &session).await?.ok_or(ServiceError::NotFound("call"))
+            }
+            .boxed()
+        })
+        .await?;
+    if let Some(sid) = row.call_sid.as_ref().filter(|_| !row.status.is_final()) {
+        app.live_calls.ensure(app, &row, sid);
+    }
+    events::call_status(&row.session_id, row.status);
+    Ok(row)
+}
+
+/// Asks the carrier what became of a call whose answer was lost. It is never placed again.
+async fn settle(app: App, row: CallLog, request: OutboundCall) {
+    let not_before = row.created_at.minus(std::time::Duration::from_secs(30));
+    tokio::select! {
+        () = tokio::time::sleep(std::time::Duration::from_secs(2)) => (),
+        () = app.stop.cancelled() => return,
+    }
+    match app.providers.voice.find_placed(&request, not_before).await {
+        Ok(Some(placed)) => {
+            if let Err(problem) = named(&app, &row, &placed).await {
+                events::failed_inside("settle a call", &problem);
+            }
+        }
+        Ok(None) => finish(&app, &row.session_id, CallStatus::Failed, Some("unknown".to_owned())).await,
+        Err(problem) => events::provider_failed("find_placed", &problem),
+    }
+}
+
+/// A call that a dead process left unnamed: the carrier is asked, nothing is dialled.
+pub(super) async fn settle_interrupted(app: &App, row: CallLog) {
+    let (Ok(from), Ok(to)) = (row.from_address.parse(), row.to_address.parse()) else { return };
+    if row.call_sid.is_some() || row.direction == Direction::Inbound {
+        finish(app, &row.session_id, CallStatus::Completed, None).await;
+        return;
+    }
+    let request = to_outbound(app, &row, from, to, false);
+    app.tasks.spawn(settle(app.clone(), row, request));
+}
+
+fn reply(row: CallLog) -> Result<CallPlaced, ServiceError> {
+    let Some(call_sid) = row.call_sid else {
+        return Err(ServiceError::refused(
+            ErrorCode::OutcomeUnknown,
+            "The carrier has not named this call yet; it may be ringing.",
+            "Do not place it again. Ask again with the same idempotencyKey in a few seconds.",
+        ));
+    };
+    Ok(CallPlaced {
+        call_sid,
+        session_id: row.session_id,
+        status: row.status,
+        from: row.from_address,
+        to: row.to_address,
+        responder: row.responder,
+    })
+}

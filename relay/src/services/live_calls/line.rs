@@ -1,0 +1,109 @@
+//! The socket's side of a call.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use relay_core::call::Event;
+use relay_core::relay_frame::{Outgoing, Setup};
+use relay_store::call_logs;
+use shared::ids::{AgentId, CallSid};
+use shared::model::CallStatus;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::{FRAME_QUEUE, LOST_AFTER, LiveCall, end, lock};
+use crate::app::App;
+use crate::services::{ServiceError, calls};
+
+/// Why a socket gets no call.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenProblem {
+    #[error("there is no such call of this agent, or it is over")]
+    NoCall,
+    #[error("another socket holds this call")]
+    Taken,
+    #[error("the database failed")]
+    Service(#[from] ServiceError),
+}
+
+/// What a socket gets for its call.
+pub struct Socket {
+    pub call: Arc<LiveCall>,
+    /// To be sent, in this order.
+    pub frames: mpsc::Receiver<Outgoing>,
+    /// When [`Socket::time_is_up`] wants to be called.
+    pub timer: watch::Receiver<Option<Instant>>,
+    number: u64,
+}
+
+/// Gives the call that a `setup` frame names to its socket: only one socket at a time, only a call that a signed
+/// webhook has announced.
+pub async fn open(app: &App, agent: &AgentId, setup: &Setup) -> Result<Socket, OpenProblem> {
+    let sid: CallSid = setup.call_sid.parse().map_err(|_| OpenProblem::NoCall)?;
+    let looked_up = sid.clone();
+    let row = app
+        .db
+        .read::<_, ServiceError, _>(move |conn| {
+            async move { Ok(call_logs::find_by_sid(conn, &looked_up).await?) }.boxed()
+        })
+        .await?
+        .filter(|row| row.agent_id == *agent && !row.status.is_final())
+        .ok_or(OpenProblem::NoCall)?;
+    let call = app.live_calls.ensure(app, &row, &sid);
+    let (sender, frames) = mpsc::channel(FRAME_QUEUE);
+    let number = {
+        let mut state = lock(&call.state);
+        if state.frames.as_ref().is_some_and(|frames| !frames.is_closed()) {
+            return Err(OpenProblem::Taken);
+        }
+        state.frames = Some(sender);
+        state.status = CallStatus::InProgress;
+        state.sockets += 1;
+        state.opened.get_or_insert_with(Instant::now);
+        state.sockets
+    };
+    call.take(app, Event::Setup).await;
+    call.changed();
+    Ok(Socket { timer: call.timer.subscribe(), call, frames, number })
+}
+
+impl Socket {
+    /// Something came over the socket.
+    pub async fn take(&self, app: &App, event: Event) {
+        self.call.take(app, event).await;
+    }
+
+    /// The moment has come that `timer` named.
+    pub async fn time_is_up(&self, app: &App) {
+        // Once: the machine names the next moment, or none.
+        self.call.timer.send_replace(None);
+        self.call.take(app, Event::Timer).await;
+    }
+
+    /// The socket is gone. The call is over if no other comes for it soon; a caller who hung up is told by the
+    /// carrier's callbacks at once.
+    pub fn closed(self, app: &App) {
+        {
+            let mut state = lock(&self.call.state);
+            if state.sockets == self.number {
+                state.frames = None;
+            }
+        }
+        let app = app.clone();
+        let tasks = app.tasks.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(LOST_AFTER) => (),
+                () = app.stop.cancelled() => (),
+            }
+            let lost = {
+                let state = lock(&self.call.state);
+                state.sockets == self.number && !state.status.is_final()
+            };
+            if lost {
+                calls::finish(&app, &self.call.session_id, CallStatus::Completed, None).await;
+                end(&app, &self.call, CallStatus::Completed).await;
+            }
+        });
+    }
+}

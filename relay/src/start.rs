@@ -1,0 +1,276 @@
+//! From settings to a relay that listens, and back.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use relay_core::clock::{Clock, SystemClock};
+use relay_core::signature::Keys;
+use relay_providers::http::Limits;
+use relay_providers::simulated::{CarrierSettings, Hooks};
+use relay_providers::twilio::{Auth, Settings as TwilioSettings};
+use relay_providers::{ProviderSettings, Providers, Secret};
+use relay_store::{Database, StoreError};
+use ring::rand::{SecureRandom, SystemRandom};
+use shared::model::Channel;
+use shared::paths::Paths;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::app::{Addresses, App, Parts, webhook_url};
+use crate::config::{Config, ConfigError, Mode};
+use crate::http::client_address::IpNet;
+use crate::http::layers::EdgeSettings;
+use crate::http::limits::{RateSettings, per_minute};
+use crate::http::port;
+use crate::http::server::{self, ServerLimits};
+use crate::lock::{self, Lock, LockProblem};
+use crate::observability::events;
+use crate::services::agents::{self, Directory};
+use crate::services::transcripts::{self, Transcripts};
+use crate::services::{ServiceError, calls, inbox, outbox};
+use crate::{http, ipc};
+
+/// How long a stop may take before what is left is abandoned.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a relay is started with, besides its settings.
+pub struct Options {
+    pub paths: Paths,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Options {
+    /// The system's clock.
+    #[must_use]
+    pub fn new(paths: Paths) -> Self {
+        Self { paths, clock: Arc::new(SystemClock) }
+    }
+}
+
+/// Why the relay did not start. One line for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartProblem {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Lock(#[from] LockProblem),
+    #[error("cannot {0}")]
+    Port(String),
+    #[error("cannot use the folder {path}: {source}")]
+    Folder { path: String, source: std::io::Error },
+    #[error("cannot open the database: {0}")]
+    Database(String, #[source] StoreError),
+    #[error("cannot open the local socket {path}: {source}")]
+    Socket { path: String, source: std::io::Error },
+    #[error("cannot take up where the last run ended: {0}")]
+    Recover(#[from] ServiceError),
+}
+
+/// A relay that listens.
+pub struct Running {
+    app: App,
+    // Held until everything else is gone.
+    _lock: Lock,
+}
+
+impl Running {
+    /// Where the two listeners are.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.app.addresses
+    }
+
+    /// The use cases' state, for callers in the same process.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Stops accepting, lets what is in flight finish, and closes the database.
+    pub async fn stop(self) {
+        events::stopping();
+        self.app.stop.cancel();
+        self.app.tasks.close();
+        // What does not end in time is dropped with the process; nothing that was acknowledged depends on it.
+        let _ = tokio::time::timeout(DRAIN, self.app.tasks.wait()).await;
+        self.app.db.close().await;
+    }
+}
+
+/// Starts a relay. Returns when it listens.
+pub async fn start(config: Config, options: Options) -> Result<Running, StartProblem> {
+    let started = Instant::now();
+    let data_dir = options.paths.data_dir.clone();
+    shared::ipc::private_folder(&data_dir)
+        .map_err(|source| StartProblem::Folder { path: data_dir.display().to_string(), source })?;
+    let lock = lock::acquire(&options.paths.lock_file())?;
+    let edge = edge(&config)?;
+    let public = bind(config.public.listen, "public.listen")?;
+    let admin = bind(config.admin.listen, "admin.listen")?;
+    let addresses = Addresses { public: local(&public)?, admin: local(&admin)? };
+    let db = open_database(&config, &data_dir).await?;
+    let profiles = agents::ensure_first_agents(&db, &config, options.clock.now()).await?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let (providers, webhook_keys) = providers(&config, &tasks, &stop);
+    let (transcripts, pending) = Transcripts::queue();
+    let public_base = config.public.url.clone().unwrap_or_else(|| local_url(&addresses));
+    let app = App::new(Parts {
+        config,
+        db,
+        providers,
+        clock: options.clock,
+        tasks,
+        stop,
+        public_base,
+        webhook_keys,
+        agents: Directory::new(profiles),
+        inboxes: inbox::Inboxes::default(),
+        live_calls: crate::services::live_calls::LiveCalls::default(),
+        transcripts,
+        started,
+        addresses,
+        sessions: crate::app::SessionCount::default(),
+    });
+    app.tasks.spawn(transcripts::write_all(app.db.clone(), pending, app.stop.clone()));
+    recover(&app).await?;
+    let socket = options.paths.socket();
+    let listener = shared::ipc::listen(&socket)
+        .await
+        .map_err(|source| StartProblem::Socket { path: socket.display().to_string(), source })?;
+    attach_simulated_numbers(&app);
+    serve(&app, &edge, public, admin);
+    app.tasks.spawn(ipc::serve(app.clone(), listener));
+    tell_start(&app);
+    Ok(Running { app, _lock: lock })
+}
+
+/// Before anything new can come in: what a dead process left is brought to an end.
+async fn recover(app: &App) -> Result<(), StartProblem> {
+    inbox::release_all(app).await?;
+    outbox::recover(app).await?;
+    calls::recover(app).await?;
+    Ok(())
+}
+
+fn serve(app: &App, edge: &EdgeSettings, public: TcpListener, admin: TcpListener) {
+    let limits = ServerLimits {
+        max_connections: app.config.http.max_connections,
+        max_per_address: app.config.http.max_connections_per_address,
+        trusted_proxies: edge.trusted_proxies.clone(),
+        ..ServerLimits::default()
+    };
+    for (listener, router) in [(public, http::public(app, edge)), (admin, http::admin(app, edge))] {
+        let (stop, tasks) = (app.stop.clone(), app.tasks.clone());
+        app.tasks.spawn(server::serve(listener, router, limits.clone(), stop, tasks));
+    }
+}
+
+fn tell_start(app: &App) {
+    events::started(app.addresses.public, app.addresses.admin, app.config.mode.as_str());
+    if !app.can_be_called() {
+        events::not_reachable();
+    }
+}
+
+fn edge(config: &Config) -> Result<EdgeSettings, ConfigError> {
+    let http = &config.http;
+    Ok(EdgeSettings {
+        trusted_proxies: networks("http.trusted_proxies", &http.trusted_proxies)?,
+        cors_origins: http.cors_origins.clone(),
+        limits: RateSettings {
+            per_client: per_minute(http.requests_per_minute_per_client),
+            all_clients: per_minute(http.requests_per_minute),
+            failed_webhooks: per_minute(http.failed_webhooks_per_minute_per_client),
+        },
+        https: config.public.url.as_ref().is_some_and(|url| url.scheme() == "https"),
+        admin_allow: networks("admin.allow", &config.admin.allow)?,
+        admin_hosts: config.admin.hosts.clone(),
+    })
+}
+
+fn networks(key: &'static str, texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
+    let read = |text: &String| {
+        text.parse().map_err(|_| ConfigError::Value {
+            key: key.to_owned(),
+            problem: format!("`{text}` is no address or network"),
+        })
+    };
+    texts.iter().map(read).collect()
+}
+
+fn bind(address: std::net::SocketAddr, setting: &'static str) -> Result<TcpListener, StartProblem> {
+    port::bind(address, setting).map_err(|problem| StartProblem::Port(problem.to_string()))
+}
+
+fn local(listener: &TcpListener) -> Result<std::net::SocketAddr, StartProblem> {
+    listener.local_addr().map_err(|problem| StartProblem::Port(format!("ask for the port: {problem}")))
+}
+
+/// The address under which the simulated carrier reaches the public listener.
+fn local_url(addresses: &Addresses) -> Url {
+    let public = addresses.public;
+    let host = if public.ip().is_unspecified() { "127.0.0.1".to_owned() } else { public.ip().to_string() };
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    Url::parse(&format!("http://{host}:{}", public.port())).expect("an address and a port make a URL")
+}
+
+/// Opens the database that the settings name.
+pub(crate) async fn open_database(config: &Config, data_dir: &Path) -> Result<Database, StartProblem> {
+    Database::open(config.database.url.expose(), data_dir)
+        .await
+        .map_err(|problem| StartProblem::Database(problem.to_string(), problem))
+}
+
+/// The providers of this mode, and the secret with which they sign what they send us.
+fn providers(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> (Providers, Keys) {
+    let (settings, token) = match config.mode {
+        Mode::Demo => {
+            let token = Secret::new(random_hex::<16>());
+            let settings = CarrierSettings {
+                account_sid: format!("AC{}", random_hex::<16>()),
+                auth_token: token.clone(),
+                spawn: tasks.clone(),
+                cancel: stop.clone(),
+            };
+            (ProviderSettings::Simulated(settings), Some(token))
+        }
+        Mode::Live => {
+            let twilio = &config.twilio;
+            let token = twilio.auth_token.clone();
+            let auth = match (&twilio.api_key, &twilio.api_secret) {
+                (Some(sid), Some(secret)) => Auth::ApiKey { sid: sid.clone(), secret: secret.clone() },
+                _ => Auth::Token(token.clone().unwrap_or_else(|| Secret::new(""))),
+            };
+            let settings = TwilioSettings {
+                base_url: twilio.base_url.as_str().trim_end_matches('/').to_owned(),
+                account_sid: twilio.account_sid.clone().unwrap_or_default(),
+                auth,
+            };
+            (ProviderSettings::Twilio(settings), token)
+        }
+    };
+    let keys = Keys::new(token.as_ref().map_or("", Secret::expose));
+    (relay_providers::build(settings, Limits::default()), keys)
+}
+
+fn random_hex<const BYTES: usize>() -> String {
+    let mut random = [0; BYTES];
+    SystemRandom::new().fill(&mut random).expect("the operating system gives random bytes");
+    data_encoding::HEXLOWER.encode(&random)
+}
+
+/// Tells the simulated carrier which number posts where, as a person would in a real carrier's console.
+fn attach_simulated_numbers(app: &App) {
+    let Some(carrier) = &app.providers.carrier else { return };
+    for profile in app.agents.all() {
+        let url = |route: &str| webhook_url(&app.public_base, &profile.agent.id, route);
+        if let Some(number) = profile.number(Channel::Voice) {
+            let hooks =
+                Hooks { sms_url: url("sms"), voice_url: url("voice"), status_url: url("call-status") };
+            carrier.attach(number, hooks);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The benchmark: how fast and how small the programs are, each figure beside what the machine and the libraries
+//! give at best for the same work in the same run ("bare"). Started by `tests/bench.sh`, which builds it together
+//! with the programs; it looks for them beside itself. It asserts nothing: a figure is read, not tested.
+//!
+//! The bare programs are this program under other names (`bench bare-http …`), so that they are processes too.
+
+mod audit;
+mod bare;
+mod calls;
+mod http_load;
+mod idle;
+mod report;
+mod sample;
+mod tools;
+mod twilio;
+mod webhooks;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use tests::process::Programs;
+
+/// Runs of each figure; what is shown is their median.
+const ROUNDS: usize = 5;
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // The load has one thread, so that it leaves the other core to what is measured; servers have what they like.
+    let measuring = words.is_empty();
+    let mut runtime = if measuring || words[0] == "bare-mcp" {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    runtime.enable_all().build()?.block_on(async {
+        match words[..] {
+            [] => measure().await,
+            ["bare-http", database] => bare::http::serve(database).await,
+            ["bare-relay", socket] => bare::socket::relay(socket).await,
+            ["bare-mcp", socket] => bare::socket::mcp(socket).await,
+            ["bare-ws"] => bare::ws::serve().await,
+            _ => bail!("usage: bench, without arguments"),
+        }
+    })
+}
+
+async fn measure() -> Result<()> {
+    let programs = beside_us()?;
+    report::head();
+    webhooks::measure(&programs).await?;
+    tools::measure(&programs).await?;
+    calls::measure(&programs).await?;
+    audit::measure().await?;
+    idle::measure(&programs).await
+}
+
+fn beside_us() -> Result<Programs> {
+    let folder = own_program()?.parent().context("a program lies in a folder")?.to_owned();
+    Ok(Programs { relay: folder.join("comms-relay"), mcp: folder.join("comms-mcp") })
+}
+
+fn own_program() -> Result<PathBuf> {
+    std::env::current_exe().context("failed to find this program")
+}
