@@ -14,5 +14,5 @@ mod settings;
 mod tools;
 mod transport;
 
-pub use server::{Selection, Server, UnknownTool, serve};
+pub use server::{Selection, Server, SessionFailed, UnknownTool, serve};
 pub use settings::Settings;

@@ -64,6 +64,11 @@ pub struct UnknownTool {
     known: Vec<String>,
 }
 
+/// The host and this server did not come to terms.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to open a session with the agent host")]
+pub struct SessionFailed(#[source] Box<ServerInitializeError>);
+
 /// The MCP server of one host.
 pub struct Server {
     tools: ToolRouter<Self>,
@@ -78,7 +83,7 @@ pub async fn serve<R, W>(
     read: R,
     write: W,
     stop: impl Future<Output = ()>,
-) -> Result<(), ServerInitializeError>
+) -> Result<(), SessionFailed>
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
@@ -96,7 +101,7 @@ where
     ended
 }
 
-async fn talk<T>(server: Server, transport: T) -> Result<(), ServerInitializeError>
+async fn talk<T>(server: Server, transport: T) -> Result<(), SessionFailed>
 where
     T: rmcp::transport::Transport<RoleServer> + 'static,
 {
@@ -104,7 +109,7 @@ where
         // A panic of the library's own loop is on stderr already; the stream is over either way.
         Ok(running) => running.waiting().await.map_or(Ok(()), |_| Ok(())),
         Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
-        Err(error) => Err(error),
+        Err(error) => Err(SessionFailed(Box::new(error))),
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod merge;
 
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -221,8 +220,9 @@ impl Config {
         for (name, value) in own {
             merge::set_from_variable(&mut table, &name, &value)?;
         }
-        let config: Self = table.try_into().map_err(|problem: toml::de::Error| {
-            ConfigError::Syntax { path: path.to_owned(), problem: problem.message().to_owned() }
+        let config: Self = table.try_into().map_err(|problem: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            problem: problem.message().to_owned(),
         })?;
         config.checked()
     }
@@ -296,7 +296,9 @@ fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D
     let Some(path) = text.strip_prefix("file:") else { return Ok(Secret::new(text)) };
     match std::fs::read_to_string(path) {
         Ok(held) => Ok(Secret::new(held.trim_end())),
-        Err(problem) => Err(serde::de::Error::custom(format!("the file of a secret cannot be read: {problem}"))),
+        Err(problem) => {
+            Err(serde::de::Error::custom(format!("the file of a secret cannot be read: {problem}")))
+        }
     }
 }
 

@@ -55,9 +55,15 @@ fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
 async fn a_client_that_stops_sending_is_cut_off(#[case] sent: &str) -> Result<()> {
     let home = Home::temp();
     let relay = RelayProcess::start(&home, &[]).await?;
-    for address in [relay.public_addr(), relay.admin_addr()] {
-        assert_eq!(answer(address, sent).await?, "");
-    }
+    assert_eq!(answer(relay.public_addr(), sent).await?, "");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_admin_listener_has_deadlines_as_well() -> Result<()> {
+    let home = Home::temp();
+    let relay = RelayProcess::start(&home, &[]).await?;
+    assert_eq!(answer(relay.admin_addr(), HALF_A_HEAD).await?, "");
     Ok(())
 }
 

@@ -3,3 +3,5 @@
 pub mod emulators;
 pub mod openapi;
 pub mod process;
+pub mod relay;
+pub mod signing;

@@ -146,7 +146,8 @@ impl Spec {
                 None => problems.push(format!("unknown query field {name}")),
             }
         }
-        let wanted = operation.parameters.iter().filter(|wanted| wanted.r#in == Place::Query && wanted.required);
+        let wanted =
+            operation.parameters.iter().filter(|wanted| wanted.r#in == Place::Query && wanted.required);
         let missing = wanted.filter(|wanted| !query.contains_key(&wanted.name));
         problems.extend(missing.map(|wanted| format!("missing query field {}", wanted.name)));
     }
@@ -197,7 +198,8 @@ impl Spec {
         let length = value.chars().count();
         let number = value.parse::<f64>().ok();
         let outside = |number: f64| {
-            schema.minimum.is_some_and(|least| number < least) || schema.maximum.is_some_and(|most| number > most)
+            schema.minimum.is_some_and(|least| number < least)
+                || schema.maximum.is_some_and(|most| number > most)
         };
         let is_typed = match schema.r#type {
             None | Some(Type::String) => true,
@@ -213,7 +215,10 @@ impl Spec {
             (schema.max_length.is_none_or(|most| length <= most), "is too long"),
             (!number.is_some_and(outside), "is out of range"),
             (schema.pattern.as_ref().is_none_or(|pattern| pattern.fits(value)), "does not fit its pattern"),
-            (schema.r#enum.as_ref().is_none_or(|words| words.iter().any(|word| word == value)), "is none of its words"),
+            (
+                schema.r#enum.as_ref().is_none_or(|words| words.iter().any(|word| word == value)),
+                "is none of its words",
+            ),
             (schema.format.as_deref() != Some("uri") || Url::parse(value).is_ok(), "is no URL"),
         ];
         problems.extend(checks.iter().filter(|(ok, _)| !ok).map(|(_, problem)| format!("{name} {problem}")));
@@ -234,7 +239,9 @@ impl Operation {
 impl Pattern {
     fn fits(&self, value: &str) -> bool {
         let rest = self.prefixes.iter().find_map(|prefix| value.strip_prefix(prefix.as_str()));
-        rest.is_some_and(|rest| rest.len() == self.digits && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        rest.is_some_and(|rest| {
+            rest.len() == self.digits && rest.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
     }
 }
 
@@ -243,10 +250,13 @@ impl TryFrom<String> for Pattern {
 
     fn try_from(text: String) -> anyhow::Result<Self> {
         let inner = text.strip_prefix('^').and_then(|rest| rest.strip_suffix("}$"));
-        let (prefix, digits) = inner.and_then(|rest| rest.split_once("[0-9a-fA-F]{")).context("another pattern")?;
-        let prefixes: Vec<String> =
-            prefix.trim_matches(['(', ')']).split('|').map(str::to_owned).collect();
-        ensure!(prefixes.iter().all(|prefix| prefix.bytes().all(|byte| byte.is_ascii_uppercase())), "another pattern");
+        let (prefix, digits) =
+            inner.and_then(|rest| rest.split_once("[0-9a-fA-F]{")).context("another pattern")?;
+        let prefixes: Vec<String> = prefix.trim_matches(['(', ')']).split('|').map(str::to_owned).collect();
+        ensure!(
+            prefixes.iter().all(|prefix| prefix.bytes().all(|byte| byte.is_ascii_uppercase())),
+            "another pattern"
+        );
         Ok(Self { prefixes, digits: digits.parse()? })
     }
 }
@@ -258,11 +268,13 @@ fn placeholders<'a>(template: &'a str, path: &'a str) -> Option<Vec<(&'a str, &'
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return Some(found),
-            (Some(wanted), Some(given)) => match wanted.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-                Some((name, suffix)) => found.push((name, given.strip_suffix(suffix)?)),
-                None if wanted == given => {}
-                None => return None,
-            },
+            (Some(wanted), Some(given)) => {
+                match wanted.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+                    Some((name, suffix)) => found.push((name, given.strip_suffix(suffix)?)),
+                    None if wanted == given => {}
+                    None => return None,
+                }
+            }
             _ => return None,
         }
     }

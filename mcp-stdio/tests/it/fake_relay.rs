@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use shared::ids::{AgentId, LeaseId, TurnId};
-use shared::ipc::{CallContext, Handler, Listener, listen};
+use shared::ipc::{CallContext, Greeting, Handler, Listener, listen};
 use shared::model::Unread;
 use shared::protocol::{ApiError, Hello, PeerProgram, Request};
-use tokio::sync::{Mutex as AsyncMutex, broadcast, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, Notify, broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,7 @@ pub(crate) struct FakeRelay {
     cancelled: AsyncMutex<mpsc::UnboundedReceiver<()>>,
     hellos: AsyncMutex<mpsc::UnboundedReceiver<Hello>>,
     ended: AsyncMutex<mpsc::UnboundedReceiver<()>>,
+    broken: Arc<Notify>,
     serving: JoinSet<()>,
 }
 
@@ -53,10 +54,11 @@ impl FakeRelay {
         let (end_sent, ended) = mpsc::unbounded_channel();
         let script = Script::default();
         let scripted = Scripted { script: script.clone(), requests: request_sent, cancelled: cancel_sent };
-        let mut serving = JoinSet::new();
-        serving.spawn(accept(listener, Arc::new(scripted), hello_sent, end_sent));
+        let (mut serving, broken) = (JoinSet::new(), Arc::new(Notify::new()));
+        let told = Told { hellos: hello_sent, ended: end_sent, broken: Arc::clone(&broken) };
+        serving.spawn(accept(listener, Arc::new(scripted), told));
         let (requests, cancelled) = (requests.into(), cancelled.into());
-        Self { script, requests, cancelled, hellos: hellos.into(), ended: ended.into(), serving }
+        Self { script, requests, cancelled, hellos: hellos.into(), ended: ended.into(), broken, serving }
     }
 
     /// The next request that arrived.
@@ -85,37 +87,51 @@ impl FakeRelay {
         soon(async { self.cancelled.lock().await.recv().await }).await.unwrap();
     }
 
+    /// Breaks every connection in the middle of what it does; new ones are taken.
+    pub(crate) fn break_connections(&self) {
+        self.broken.notify_waiters();
+    }
+
     /// Ends at once, without a word to anybody.
     pub(crate) async fn crash(mut self) {
         self.serving.shutdown().await;
     }
 }
 
-async fn accept(
-    listener: Listener,
-    handler: Arc<Scripted>,
+#[derive(Clone)]
+struct Told {
     hellos: mpsc::UnboundedSender<Hello>,
     ended: mpsc::UnboundedSender<()>,
-) {
+    broken: Arc<Notify>,
+}
+
+async fn accept(listener: Listener, handler: Arc<Scripted>, told: Told) {
     let mut sessions = JoinSet::new();
     loop {
         let greeting = listener.accept().await.unwrap().hello().await.unwrap();
-        let relay = PeerProgram { name: "comms-relay".into(), version: "1.2.3".into() };
-        let (handler, hellos, ended) = (Arc::clone(&handler), hellos.clone(), ended.clone());
+        let (handler, told) = (Arc::clone(&handler), told.clone());
         sessions.spawn(async move {
-            let hello = Hello {
-                protocol: greeting.hello.protocol,
-                client: greeting.hello.client.clone(),
-                host: greeting.hello.host.clone(),
-                token: greeting.hello.token.clone(),
-            };
-            let _ = hellos.send(hello);
-            let session = greeting.accept(relay, AgentId::default_agent()).await.unwrap();
-            let (_events, received) = broadcast::channel(1);
-            session.serve(handler, received, CancellationToken::new()).await;
-            let _ = ended.send(());
+            tokio::select! {
+                () = serve(greeting, handler, &told.hellos) => (),
+                () = told.broken.notified() => (),
+            }
+            let _ = told.ended.send(());
         });
     }
+}
+
+async fn serve(greeting: Greeting, handler: Arc<Scripted>, hellos: &mpsc::UnboundedSender<Hello>) {
+    let hello = Hello {
+        protocol: greeting.hello.protocol,
+        client: greeting.hello.client.clone(),
+        host: greeting.hello.host.clone(),
+        token: greeting.hello.token.clone(),
+    };
+    let _ = hellos.send(hello);
+    let relay = PeerProgram { name: "comms-relay".into(), version: "1.2.3".into() };
+    let session = greeting.accept(relay, AgentId::default_agent()).await.unwrap();
+    let (_events, received) = broadcast::channel(1);
+    session.serve(handler, received, CancellationToken::new()).await;
 }
 
 struct Scripted {

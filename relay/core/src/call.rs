@@ -5,8 +5,8 @@
 //! but the moment. It must never leave the caller in silence, never say an answer after a newer one, and never let
 //! go of what the caller said.
 //!
-//! The call is held by nobody yet, by the agent, or by the answering machine ([`Holder`]). What the caller says is a
-//! question ([`question`]) as long as the agent owes the answer; an agent that owes it for too long loses the call
+//! The call is held by nobody yet, by the agent, or by the answering machine (`Holder`). What the caller says is a
+//! question (`Question`) as long as the agent owes the answer; an agent that owes it for too long loses the call
 //! to the machine, and gets it back by speaking to a later turn.
 
 mod answering_machine;
@@ -138,15 +138,24 @@ impl Call {
         }
         self.attach();
         let turn_id = speech.turn_id.clone().unwrap_or_else(|| self.history.latest().clone());
-        let (spoken, mut effects) = match self.history.state(&turn_id) {
-            _ if !speech.says_something() => (Spoken::Yes, Vec::new()),
-            State::Answered => (Spoken::AlreadyAnswered, Vec::new()),
+        let mut effects = Vec::new();
+        let spoken = match self.history.state(&turn_id) {
+            _ if !speech.has_words() && !speech.end_call => Spoken::Yes,
             State::Passed => {
                 self.agent_is_back = true;
-                (Spoken::Passed, Vec::new())
+                Spoken::Passed
             }
-            State::Open(seq) => (Spoken::Yes, self.answer(seq, turn_id, speech, now)),
+            // Nothing is said twice by hanging up.
+            State::Open(_) | State::Answered if !speech.has_words() => Spoken::Yes,
+            State::Answered => Spoken::AlreadyAnswered,
+            State::Open(seq) => {
+                effects = self.answer(seq, turn_id, &speech, now);
+                Spoken::Yes
+            }
         };
+        if spoken == Spoken::Yes && speech.end_call {
+            self.leave(now, &mut effects);
+        }
         self.arm(&mut effects);
         (spoken, effects)
     }
@@ -276,20 +285,15 @@ impl Call {
         }
     }
 
-    fn answer(&mut self, seq: u64, turn_id: TurnId, speech: Speech, now: &Moment) -> Vec<Effect> {
+    fn answer(&mut self, seq: u64, turn_id: TurnId, speech: &Speech, now: &Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.holder = Holder::Agent;
         (self.agent_is_back, self.gave_up) = (false, false);
-        if speech.says_more_than_goodbye() {
-            self.say_for_agent(turn_id, &speech, now, &mut effects);
-            self.history.answer(seq);
-            // What the caller has said since waits for its own answer, after this one.
-            let waits = self.history.unanswered().next().is_some();
-            self.question = waits.then(|| Question::asked(self.speaking_until, &self.plan.timing));
-        }
-        if speech.end_call {
-            self.leave(now, &mut effects);
-        }
+        self.say_for_agent(turn_id, speech, now, &mut effects);
+        self.history.answer(seq);
+        // What the caller has said since waits for its own answer, after this one.
+        let waits = self.history.unanswered().next().is_some();
+        self.question = waits.then(|| Question::asked(self.speaking_until, &self.plan.timing));
         effects
     }
 
@@ -436,7 +440,7 @@ mod tests {
         }
 
         fn heard(&self) -> Vec<String> {
-            self.view().turns.iter().map(|turn| words(turn)).collect()
+            self.view().turns.iter().map(words).collect()
         }
 
         /// What is noticed on the line and on the disk.
@@ -686,12 +690,11 @@ mod tests {
         assert_eq!(line.heard(), ["Hello, it is Bob."]);
     }
 
-    #[rstest]
-    #[case::by_listening(Event::AgentAttached)]
-    fn a_claim_keeps_the_machine_away(#[case] claim: Event) {
+    #[test]
+    fn listening_claims_the_call_and_keeps_the_machine_away() {
         let mut line = Line::unclaimed();
         line.wait(5_999);
-        line.happens(claim);
+        line.happens(Event::AgentAttached);
         line.wait(60_000);
         assert_eq!(line.log(), [""; 0]);
         assert!(line.call.has_claim());
@@ -801,9 +804,11 @@ mod tests {
         let mut line = with_machine();
         line.happens(prompt("Bob"));
         line.happens(prompt("Roof"));
-        ["5", "5", "5", "#"].map(|digit| line.happens(key(digit)));
+        for digit in ["5", "5", "5", "#"] {
+            line.happens(key(digit));
+        }
         let last = line.voicemails().pop();
-        assert_eq!(last, Some(voicemail("Bob\nRoof\n5\n5\n5\n#", Some("555"), true)));
+        assert_eq!(last, Some(voicemail("Bob\nRoof\n555#", Some("555"), true)));
     }
 
     #[rstest]
@@ -1038,6 +1043,20 @@ mod tests {
         assert!(line.call.is_over());
     }
 
+    #[rstest]
+    #[case::to_the_latest_turn(false)]
+    #[case::to_an_answered_turn(true)]
+    fn the_agent_may_hang_up_without_a_word(#[case] answered: bool) {
+        let mut line = Line::claimed().after([prompt("Bye!")]);
+        let turn_id = Some(line.turn());
+        if answered {
+            line.say("Bye.");
+        }
+        line.effects.clear();
+        let spoken = line.speak(Speech { turn_id, end_call: true, ..Speech::default() });
+        assert_eq!((spoken, line.log()), (Spoken::Yes, vec!["0 hangs up".to_owned()]));
+    }
+
     #[test]
     fn silence_counts_from_the_end_of_our_words() {
         let timing = Timing { speech_per_char: Duration::from_millis(100), ..Timing::default() };
@@ -1104,7 +1123,7 @@ mod tests {
             "10000 fills Thank you for waiting, I am still looking into it.".to_owned(),
             format!("18000 says {NO_ANSWER}"),
             format!("18000 stores so far {said}"),
-            format!("26000 says Who is calling, please?"),
+            "26000 says Who is calling, please?".to_owned(),
             format!("26000 says {ASK_MESSAGE}"),
             format!("26000 stores so far {said}/Forget it."),
             format!("26000 stores all {said}/Forget it."),
@@ -1122,8 +1141,8 @@ mod tests {
             line.answer(&asked, "Yes.");
             line.call.confirm(&asked);
         }
-        let kept = line.call.history.len() * (size_of::<CallTurn>() + 64);
-        assert!(size_of::<Call>() + kept < 4 * 1024, "{} {kept}", size_of::<Call>());
+        let size = size_of::<Call>() + line.call.history.size();
+        assert!(size < 2 * 1024, "{size}");
     }
 
     #[derive(Clone, Debug)]
@@ -1193,7 +1212,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(ProptestConfig::with_cases(500))]
 
         #[test]
         fn the_caller_is_never_left_in_silence(
@@ -1201,14 +1220,11 @@ mod tests {
             acts in prop::collection::vec(act(), 0..40),
         ) {
             perform(&mut line, acts);
-            line.happens(prompt("Hello?"));
             let before = line.effects.len();
+            line.happens(prompt("Hello?"));
             line.wait(12_000);
             let spoken = line.effects[before..].iter().any(|(_, effect)| matches!(effect, Effect::Send(_)));
-            // The machine answers in the same moment.
-            let at_once = line.effects[..before].last().is_some_and(|(at, _)| *at + 12_000 == line.elapsed.as_millis())
-                && line.effects[..before].iter().rev().take(4).any(|(_, effect)| matches!(effect, Effect::Send(_)));
-            prop_assert!(spoken || at_once || line.call.is_over(), "{line:?}");
+            prop_assert!(spoken || line.call.is_over(), "{line:?}");
         }
 
         #[test]
@@ -1239,8 +1255,8 @@ mod tests {
                 Effect::Record(turn) if turn.speaker == Speaker::Caller => Some(words(turn)),
                 _ => None,
             }).collect();
-            let kept = line.voicemails().pop().map(|last| (last.transcript, last.complete));
-            let expected = (!said.is_empty()).then(|| (said.join("\n"), true));
+            let kept = line.voicemails().pop().map(|last| (last.transcript.replace('\n', ""), last.complete));
+            let expected = (!said.is_empty()).then(|| (said.concat(), true));
             prop_assert!(kept == expected || (said.is_empty() && kept == Some((String::new(), true))), "{kept:?} {said:?}");
         }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// A frame from the carrier.
+#[expect(clippy::large_enum_variant, reason = "the large one comes once per call")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// The first one, once per socket.

@@ -14,6 +14,8 @@ use tokio::sync::OnceCell;
 
 use crate::simulated::Carrier;
 
+const IDLE: Duration = Duration::from_secs(20);
+
 type Source = Box<dyn Error + Send + Sync>;
 
 /// A request to a provider.
@@ -112,6 +114,8 @@ fn build(limits: &Limits) -> Result<reqwest::Client, HttpError> {
         // A redirect would carry credentials to an address that nobody configured.
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
+        // Shorter than servers keep an idle connection: one that closes as we write leaves the outcome unknown.
+        .pool_idle_timeout(IDLE)
         // Its idea of what is safe to repeat is not ours: every repetition is decided by a service.
         .retry(reqwest::retry::never())
         .build()

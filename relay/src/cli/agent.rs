@@ -64,7 +64,8 @@ async fn all(config: &Config, paths: &Paths) -> anyhow::Result<Vec<Profile>> {
 }
 
 fn line(agent: &Listed) -> String {
-    let channels: Vec<_> = agent.channels.iter().map(|(channel, address)| format!("{channel} {address}")).collect();
+    let channels: Vec<_> =
+        agent.channels.iter().map(|(channel, address)| format!("{channel} {address}")).collect();
     format!("{:<12} {:<16} {:<8} {}", agent.id, agent.name, agent.status, channels.join(", "))
 }
 

@@ -11,9 +11,18 @@ use crate::config::Config;
 use crate::observability::logging;
 use crate::start::{Options, StartProblem, start};
 
+/// Many systems give a program 1,024 descriptors where it may have far more, and every connection needs one.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Not allowed to raise it: then fewer connections are served at once.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
 /// Runs until SIGINT or SIGTERM.
 pub(super) async fn run(config: Config, paths: Paths) -> anyhow::Result<ExitCode> {
     logging::start(&config.log)?;
+    raise_descriptor_limit();
     let socket = paths.socket();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;

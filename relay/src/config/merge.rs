@@ -63,7 +63,8 @@ mod tests {
     use super::*;
 
     fn defaults() -> Table {
-        toml::from_str("mode = 'demo'\n[voice]\nclaim_ms = 6000\ndisclosure = true\n[http]\nproxies = []").unwrap()
+        toml::from_str("mode = 'demo'\n[voice]\nclaim_ms = 6000\ndisclosure = true\n[http]\nproxies = []")
+            .unwrap()
     }
 
     #[test]
@@ -79,7 +80,10 @@ mod tests {
     fn an_unknown_key_and_a_wrong_type_are_named() {
         for (text, said) in [
             ("[voice]\nclaim = 1", "the setting `voice.claim` is not valid: there is no such setting"),
-            ("[voice]\nclaim_ms = 'x'", "the setting `voice.claim_ms` is not valid: it is string and must be integer"),
+            (
+                "[voice]\nclaim_ms = 'x'",
+                "the setting `voice.claim_ms` is not valid: it is string and must be integer",
+            ),
         ] {
             let problem = overlay(&mut defaults(), toml::from_str(text).unwrap(), "").unwrap_err();
             assert_eq!(problem.to_string(), said);
@@ -99,8 +103,7 @@ mod tests {
         ] {
             set_from_variable(&mut table, variable, text).unwrap();
         }
-        let expected =
-            "mode = 'live'\n[voice]\nclaim_ms = 7\ndisclosure = false\n[http]\nproxies = ['10.0.0.0/8', '::1']";
+        let expected = "mode = 'live'\n[voice]\nclaim_ms = 7\ndisclosure = false\n[http]\nproxies = ['10.0.0.0/8', '::1']";
         assert_eq!(table, toml::from_str(expected).unwrap());
         assert!(set_from_variable(&mut table, "COMMS_VOICE__CLAIM_MS", "soon").is_err());
         assert!(set_from_variable(&mut table, "COMMS_VOICE__NONE", "1").is_err());

@@ -64,7 +64,9 @@ impl FromRequest<App> for Signed {
             return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response());
         }
         let form: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(&body).collect();
-        check(app, &parts, Body::Form(&form))?;
+        if let Some(refusal) = refuse_unsigned(app, &parts, Body::Form(&form), app.public_base.scheme()) {
+            return Err(refusal);
+        }
         let agent = agent(app, &mut parts).await?;
         let query = form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes());
         Ok(Self {
@@ -81,12 +83,8 @@ fn is_form(parts: &Parts) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// Refuses what the carrier has not signed. Such requests are counted for their client, and only they.
-fn check(app: &App, parts: &Parts, body: Body<'_>) -> Result<(), Response> {
-    check_as(app, parts, body, app.public_base.scheme())
-}
-
-fn check_as(app: &App, parts: &Parts, body: Body<'_>, scheme: &str) -> Result<(), Response> {
+/// The refusal of what the carrier has not signed. Such requests are counted for their client, and only they.
+fn refuse_unsigned(app: &App, parts: &Parts, body: Body<'_>, scheme: &str) -> Option<Response> {
     // From the configuration, never from Host or X-Forwarded-*, which an attacker can set.
     let base = app.public_base.as_str().trim_end_matches('/');
     let rest = base.split_once("://").map_or(base, |(_, rest)| rest);
@@ -99,16 +97,16 @@ fn check_as(app: &App, parts: &Parts, body: Body<'_>, scheme: &str) -> Result<()
         signature: header("x-twilio-signature").unwrap_or(""),
         settings: header("x-twilio-webhooks-signature-settings"),
     };
-    let Err(reason) = signature::verify(&app.webhook_keys, &request) else { return Ok(()) };
+    let reason = signature::verify(&app.webhook_keys, &request).err()?;
     events::webhook_refused(&reason.to_string());
     let client = parts.extensions.get::<ClientAddress>();
     if let (Some(limits), Some(ClientAddress(client))) = (parts.extensions.get::<RateLimits>(), client) {
         limits.charge(*client);
     }
-    match parts.extensions.get::<OverLimit>() {
-        Some(over) => Err(too_many_requests(over.retry_after)),
-        None => Err(StatusCode::FORBIDDEN.into_response()),
-    }
+    Some(match parts.extensions.get::<OverLimit>() {
+        Some(over) => too_many_requests(over.retry_after),
+        None => StatusCode::FORBIDDEN.into_response(),
+    })
 }
 
 /// The agent whom the path names. Asked only after the signature, so that nobody else learns who exists.

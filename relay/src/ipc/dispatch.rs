@@ -3,9 +3,9 @@
 use serde_json::value::RawValue;
 use shared::ipc::reply;
 use shared::protocol::{
-    ApiError, Confirmed, ConfirmRead, GetMessages, GetStatus, ListenToCall, MakeCall, MessagePage, Ping, Pong,
-    RelayStatus, Request, SendMessage, SimulateAct, SimulateAnswer, SimulateCall, SimulateHear, SimulateText,
-    SimulatedOutbox, Speak, WatchNumber,
+    ApiError, ConfirmRead, Confirmed, GetMessages, GetStatus, ListenToCall, MakeCall, MessagePage, Ping,
+    Pong, RelayStatus, Request, SendMessage, SimulateAct, SimulateAnswer, SimulateCall, SimulateHear,
+    SimulateText, SimulatedOutbox, Speak, WatchNumber,
 };
 use tokio_util::sync::CancellationToken;
 

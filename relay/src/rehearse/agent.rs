@@ -53,8 +53,7 @@ impl Agent {
 
     /// Calls a tool and gives its structured content. A tool's error is an error.
     pub(super) async fn call(&mut self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
-        let mut result =
-            self.request("tools/call", json!({ "name": tool, "arguments": arguments })).await?;
+        let mut result = self.request("tools/call", json!({ "name": tool, "arguments": arguments })).await?;
         if result["isError"] == true {
             bail!("{tool} answered {}", result["content"][0]["text"].as_str().unwrap_or("an error"));
         }

@@ -96,7 +96,10 @@ impl Person<'_> {
                 return Ok(found.clone());
             }
             seen = utterances.len();
-            ensure!(!status.is_final() && Instant::now() < deadline, "nobody said «{part}»; heard: {utterances:?}");
+            ensure!(
+                !status.is_final() && Instant::now() < deadline,
+                "nobody said «{part}»; heard: {utterances:?}"
+            );
         }
     }
 

@@ -85,6 +85,7 @@ async fn token(db: &Database) -> anyhow::Result<Secret> {
 
 /// A connection of this program to the relay behind `socket`.
 pub(crate) async fn connect(socket: &Path, token: Option<String>) -> Result<Client, ClientError> {
-    let client = PeerProgram { name: "comms-relay".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let client =
+        PeerProgram { name: "comms-relay".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     Client::connect(socket, &Hello { protocol: PROTOCOL_VERSION, client, host: None, token }).await
 }

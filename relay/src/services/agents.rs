@@ -14,7 +14,8 @@ use shared::ids::{AgentId, TokenId};
 use shared::model::{Channel, PhoneNumber, Timestamp};
 use shared::protocol::Pool;
 
-use super::{ServiceError, audit};
+use super::ServiceError;
+use super::audit::{self, Act};
 use crate::config::{Config, Mode};
 
 /// The numbers of the simulated carrier's agents: reserved for fiction, so nobody has them.
@@ -121,7 +122,7 @@ async fn ensure_agent(tx: &mut Conn, id: &AgentId, name: &str, now: Timestamp) -
         created_at: now,
     };
     if agents::insert_if_absent(tx, &agent).await? {
-        audit::append(tx, now, "relay", "agent.created", id.as_str(), &[]).await?;
+        audit::append(tx, now, Act("relay", "agent.created", id.as_str()), &[]).await?;
     }
     Ok(())
 }
@@ -143,10 +144,12 @@ async fn give_number(
             created_at: now,
         };
         let present = agent_channels::find(tx, id, channel).await?;
-        if present.is_none_or(|present| present.address != wanted.address || present.provider != wanted.provider) {
+        if present
+            .is_none_or(|present| present.address != wanted.address || present.provider != wanted.provider)
+        {
             agent_channels::upsert(tx, &wanted).await?;
             let detail = [("channel", channel.as_str()), ("provider", provider)];
-            audit::append(tx, now, "relay", "channel.attached", id.as_str(), &detail).await?;
+            audit::append(tx, now, Act("relay", "channel.attached", id.as_str()), &detail).await?;
         }
     }
     Ok(())
@@ -210,7 +213,7 @@ pub async fn create_token(
             }
             agent_tokens::insert(tx, &row).await?;
             let detail = [("agent", row.agent_id.as_str())];
-            audit::append(tx, now, "operator", "token.created", row.id.as_str(), &detail).await?;
+            audit::append(tx, now, Act("operator", "token.created", row.id.as_str()), &detail).await?;
             Ok(())
         }
         .boxed()

@@ -9,21 +9,22 @@ use shared::model::Timestamp;
 
 use super::ServiceError;
 
+/// Who did what to what: `agent:…`, `carrier`, `relay` or `operator`; a word of a closed set; an identifier.
+pub(crate) struct Act<'a>(pub(crate) &'a str, pub(crate) &'static str, pub(crate) &'a str);
+
 /// Appends an entry and gives its number, which is also the order of everything that the inbox holds.
 ///
 /// `detail` holds identifiers and outcomes; never a body, an address or a secret.
 pub(crate) async fn append(
     tx: &mut Conn,
     at: Timestamp,
-    actor: &str,
-    action: &'static str,
-    subject: &str,
+    act: Act<'_>,
     detail: &[(&str, &str)],
 ) -> relay_store::Result<i64> {
+    let Act(actor, action, subject) = act;
     let detail: BTreeMap<String, String> =
         detail.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let entry =
-        Entry { at, actor: actor.to_owned(), action, subject: subject.to_owned(), detail };
+    let entry = Entry { at, actor: actor.to_owned(), action, subject: subject.to_owned(), detail };
     audit_log::append(tx, at, &entry.to_text(), link).await
 }
 

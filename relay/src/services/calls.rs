@@ -11,8 +11,9 @@ use relay_store::webhook_events;
 use shared::ids::{AgentId, CallSid, SessionId};
 use shared::model::CallStatus;
 
+use super::ServiceError;
+use super::audit::{self, Act};
 use super::live_calls;
-use super::{ServiceError, audit};
 use crate::app::App;
 use crate::observability::events;
 
@@ -71,7 +72,8 @@ pub async fn report_status(app: &App, agent: &AgentId, report: CallReport) -> Re
                 let moved = call_logs::set_status(tx, &row.session_id, &change).await?;
                 if moved.is_some() {
                     let detail = [("status", told.status.as_str())];
-                    audit::append(tx, now, "carrier", "call.status", row.session_id.as_str(), &detail).await?;
+                    audit::append(tx, now, Act("carrier", "call.status", row.session_id.as_str()), &detail)
+                        .await?;
                 }
                 Ok(moved)
             }
@@ -109,7 +111,7 @@ pub(crate) async fn finish(app: &App, session: &SessionId, status: CallStatus, e
                 };
                 if call_logs::set_status(tx, &session, &change).await?.is_some() {
                     let detail = [("status", status.as_str())];
-                    audit::append(tx, now, "relay", "call.status", session.as_str(), &detail).await?;
+                    audit::append(tx, now, Act("relay", "call.status", session.as_str()), &detail).await?;
                 }
                 Ok(())
             }
@@ -126,9 +128,7 @@ pub async fn recover(app: &App) -> Result<(), ServiceError> {
     announce_unannounced(app).await?;
     let unfinished = app
         .db
-        .read::<_, ServiceError, _>(|conn| {
-            async move { Ok(call_logs::list_unfinished(conn).await?) }.boxed()
-        })
+        .read::<_, ServiceError, _>(|conn| async move { Ok(call_logs::list_unfinished(conn).await?) }.boxed())
         .await?;
     for row in unfinished {
         let too_old = app.now().since(row.created_at) > std::time::Duration::from_secs(6 * 3_600);

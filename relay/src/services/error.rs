@@ -18,7 +18,11 @@ pub enum ServiceError {
     #[error("the call is over")]
     CallEnded,
     #[error("the provider failed")]
-    Provider { #[source] source: ProviderError, message_id: Option<MessageId> },
+    Provider {
+        #[source]
+        source: ProviderError,
+        message_id: Option<MessageId>,
+    },
     #[error("the database failed")]
     Store(#[from] StoreError),
 }

@@ -15,13 +15,15 @@ use relay_store::{Conn, webhook_events};
 use ring::rand::{SecureRandom, SystemRandom};
 use shared::ids::{AgentId, CallSid, ExternalId, LeaseId, MessageId};
 use shared::model::{
-    Channel, Contact, Direction, Media, MessageKind, MessageStatus, Missed, Standing, Timestamp, Trust, Unread,
+    Channel, Contact, Direction, Media, MessageKind, MessageStatus, Missed, Standing, Timestamp, Trust,
+    Unread,
 };
 use shared::protocol::{GetMessages, MessagePage};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{ServiceError, audit};
+use super::ServiceError;
+use super::audit::{self, Act};
 use crate::app::App;
 use crate::observability::events;
 
@@ -77,7 +79,7 @@ async fn insert_inbound(
     let contact = contacts::record_inbound(tx, &key, inbound.sender_name.as_deref(), now).await?;
     let cleaned = sanitize::clean(&inbound.body);
     let detail = [("agent", key.agent_id.as_str()), ("external_id", inbound.external_id.as_str())];
-    let seq = audit::append(tx, now, "carrier", "message.received", id.as_str(), &detail).await?;
+    let seq = audit::append(tx, now, Act("carrier", "message.received", id.as_str()), &detail).await?;
     let message = Message {
         standing: standing(&contact),
         contact_name: contact.name,
@@ -113,7 +115,7 @@ pub(crate) async fn insert_call_entry(
     };
     let detail = [("agent", key.agent_id.as_str()), ("call", entry_of.call_sid.as_str())];
     let action = if entry_of.kind == MessageKind::Call { "call.received" } else { "voicemail.received" };
-    let seq = audit::append(tx, now, "carrier", action, entry_of.id.as_str(), &detail).await?;
+    let seq = audit::append(tx, now, Act("carrier", action, entry_of.id.as_str()), &detail).await?;
     let message = Message {
         kind: entry_of.kind,
         standing: contact.as_ref().map_or(Standing::New, standing),
@@ -183,7 +185,10 @@ pub async fn get(
 ) -> Result<MessagePage, ServiceError> {
     let limit = question.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ServiceError::Invalid { field: "limit", problem: format!("it must be 1 to {MAX_LIMIT}") });
+        return Err(ServiceError::Invalid {
+            field: "limit",
+            problem: format!("it must be 1 to {MAX_LIMIT}"),
+        });
     }
     if wants_history(&question) {
         return history(app, agent, question, limit).await;
@@ -355,7 +360,7 @@ pub async fn confirm(app: &App, agent: &AgentId, lease: LeaseId) -> Result<(), S
                 let read = messages::confirm_lease(tx, &lease, now).await?;
                 if read > 0 {
                     let detail = [("agent", owner.as_str()), ("count", &read.to_string())];
-                    audit::append(tx, now, "agent", "messages.read", lease.as_str(), &detail).await?;
+                    audit::append(tx, now, Act("agent", "messages.read", lease.as_str()), &detail).await?;
                 }
                 Ok(read)
             }

@@ -6,11 +6,14 @@ use relay_store::contacts::{self, ContactKey};
 use relay_store::messages::{self, Message, StatusChange};
 use relay_store::{StoreError, webhook_events};
 use shared::ids::{AgentId, ExternalId, MessageId};
-use shared::model::{Channel, Direction, Media, MessageKind, MessageStatus, PhoneNumber, Standing, Timestamp};
+use shared::model::{
+    Channel, Direction, Media, MessageKind, MessageStatus, PhoneNumber, Standing, Timestamp,
+};
 use shared::protocol::{ErrorCode, MessageSent, SendMessage};
 use url::Url;
 
-use super::{ServiceError, audit, outbox, policy};
+use super::audit::{self, Act};
+use super::{ServiceError, outbox, policy};
 use crate::app::App;
 use crate::observability::events;
 
@@ -70,7 +73,7 @@ pub(super) fn no_number() -> ServiceError {
 
 fn check_content(wanted: &SendMessage) -> Result<(), ServiceError> {
     let invalid = |field, problem: String| Err(ServiceError::Invalid { field, problem });
-    if !(wanted.body.is_empty() && !wanted.media_urls.is_empty())
+    if (!wanted.body.is_empty() || wanted.media_urls.is_empty())
         && let Err(problem) = sanitize::check_body(&wanted.body, MAX_TEXT_CHARACTERS)
     {
         return invalid("body", problem.to_string());
@@ -96,8 +99,9 @@ pub(super) fn check_key(key: Option<&str>) -> Result<(), ServiceError> {
 
 /// What the key stands for: the same key with another request is a mistake, not a repetition.
 fn fingerprint(wanted: &SendMessage) -> String {
-    let text = serde_json::to_string(&(&wanted.to, &wanted.body, wanted.channel.as_str(), &wanted.media_urls))
-        .expect("texts are always valid JSON");
+    let text =
+        serde_json::to_string(&(&wanted.to, &wanted.body, wanted.channel.as_str(), &wanted.media_urls))
+            .expect("texts are always valid JSON");
     digest(&text)
 }
 
@@ -191,9 +195,13 @@ async fn record_intent(app: &App, mut row: Message) -> Result<(), ServiceError> 
                 row.contact_name = contact.name;
                 let detail = [("agent", row.agent_id.as_str()), ("channel", row.channel.as_str())];
                 let actor = format!("agent:{}", row.agent_id);
-                row.seq =
-                    audit::append(tx, row.created_at, &actor, "message.intended", row.id.as_str(), &detail)
-                        .await?;
+                row.seq = audit::append(
+                    tx,
+                    row.created_at,
+                    Act(&actor, "message.intended", row.id.as_str()),
+                    &detail,
+                )
+                .await?;
                 messages::insert(tx, &row).await?;
                 Ok(())
             }
@@ -244,7 +252,8 @@ pub async fn report_delivery(app: &App, agent: &AgentId, report: DeliveryReport)
                         ("status", report.status.as_str()),
                         ("error_code", report.error_code.as_deref().unwrap_or("")),
                     ];
-                    audit::append(tx, now, "carrier", "message.status", row.id.as_str(), &detail).await?;
+                    audit::append(tx, now, Act("carrier", "message.status", row.id.as_str()), &detail)
+                        .await?;
                 }
                 Ok(moved)
             }

@@ -13,7 +13,8 @@ use shared::ids::MessageId;
 use shared::model::{MessageStatus, PhoneNumber, Timestamp};
 use shared::protocol::{ErrorCode, MessageSent};
 
-use super::{ServiceError, audit};
+use super::ServiceError;
+use super::audit::{self, Act};
 use crate::app::App;
 use crate::observability::events;
 
@@ -67,7 +68,8 @@ pub(super) async fn report(app: &App, id: MessageId) -> Result<MessageSent, Serv
 fn to_reply(row: Message) -> MessageSent {
     let mut warnings = Vec::new();
     if matches!(row.status, MessageStatus::Intended | MessageStatus::Sending) {
-        warnings.push("The provider has not answered yet; the message is stored and will be sent.".to_owned());
+        warnings
+            .push("The provider has not answered yet; the message is stored and will be sent.".to_owned());
     }
     if row.status == MessageStatus::Undelivered {
         warnings.push("The provider could not deliver this message.".to_owned());
@@ -89,7 +91,8 @@ fn to_reply(row: Message) -> MessageSent {
 async fn find(app: &App, id: MessageId) -> Result<Message, ServiceError> {
     app.db
         .read::<_, ServiceError, _>(move |conn| {
-            async move { messages::find_any(conn, &id).await?.ok_or(ServiceError::NotFound("message")) }.boxed()
+            async move { messages::find_any(conn, &id).await?.ok_or(ServiceError::NotFound("message")) }
+                .boxed()
         })
         .await
 }
@@ -260,7 +263,7 @@ async fn move_to(app: &App, id: &MessageId, step: Step) -> Result<Option<Message
                 let moved = messages::set_status(tx, &id, &change).await?;
                 if moved.is_some() {
                     let detail = [("error_code", change.error_code.as_deref().unwrap_or(""))];
-                    audit::append(tx, now, "relay", action_of(step.to), id.as_str(), &detail).await?;
+                    audit::append(tx, now, Act("relay", action_of(step.to), id.as_str()), &detail).await?;
                 }
                 Ok(moved)
             }

@@ -17,10 +17,9 @@ pub(crate) fn allow_recipient(
     let active = profile.agent.status == relay_store::agents::AgentStatus::Active;
     recipient::allow(active, from, to).map_err(|refusal| match refusal {
         Refusal::NotANumber(problem) => ServiceError::Invalid { field: "to", problem: problem.to_string() },
-        Refusal::Oneself => ServiceError::Invalid {
-            field: "to",
-            problem: "it is the agent's own number".to_owned(),
-        },
+        Refusal::Oneself => {
+            ServiceError::Invalid { field: "to", problem: "it is the agent's own number".to_owned() }
+        }
         Refusal::AgentBlocked => ServiceError::refused(
             ErrorCode::ChannelBlocked,
             "This agent is blocked; nothing was sent.",

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use relay_providers::simulated::{Carrier, LineError, Text};
 use shared::protocol::{
-    Confirmed, ErrorCode, SimulateAct, SimulateAnswer, SimulateCall, SimulateHear, SimulateText, SimulatedCall,
-    SimulatedHeard, SimulatedOutbox, SimulatedText, WatchNumber,
+    Confirmed, ErrorCode, SimulateAct, SimulateAnswer, SimulateCall, SimulateHear, SimulateText,
+    SimulatedCall, SimulatedHeard, SimulatedOutbox, SimulatedText, WatchNumber,
 };
 
 use super::ServiceError;

@@ -22,9 +22,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Something to write down.
 #[derive(Clone, Debug)]
 pub(crate) enum Line {
-    Turn { session: SessionId, position: i64, turn: CallTurn },
+    Turn {
+        session: SessionId,
+        position: i64,
+        turn: CallTurn,
+    },
     /// Of this turn only so much was heard.
-    CutShort { turn: MessageId, heard_until: String },
+    CutShort {
+        turn: MessageId,
+        heard_until: String,
+    },
 }
 
 /// The sending end of the queue.

@@ -45,7 +45,11 @@ pub async fn list(conn: &mut Conn, agent_id: &AgentId) -> Result<Vec<AgentChanne
 }
 
 /// Whose address it is.
-pub async fn find_by_address(conn: &mut Conn, channel: Channel, address: &str) -> Result<Option<AgentChannel>> {
+pub async fn find_by_address(
+    conn: &mut Conn,
+    channel: Channel,
+    address: &str,
+) -> Result<Option<AgentChannel>> {
     let sql = "SELECT * FROM agent_channels WHERE channel = $1 AND address = $2";
     conn.find(sql, params![channel, address]).await
 }
@@ -77,9 +81,11 @@ mod tests {
     ) {
         let Some(db) = open(backend).await else { return };
         let first = row(agent(), Channel::Sms, "+14155550100");
-        let second = AgentChannel { status: AgentStatus::Blocked, ..row(agent(), Channel::Sms, "+14155550101") };
+        let second =
+            AgentChannel { status: AgentStatus::Blocked, ..row(agent(), Channel::Sms, "+14155550101") };
         let email = row(agent(), Channel::Email, "a@example.com");
-        let expected = (Some(second.clone()), None, Some(second.clone()), None, vec![email.clone(), second.clone()]);
+        let expected =
+            (Some(second.clone()), None, Some(second.clone()), None, vec![email.clone(), second.clone()]);
         let found = db
             .run(move |tx| {
                 async move {

@@ -4,7 +4,7 @@
 use shared::ids::{AgentId, TokenId};
 use shared::model::Timestamp;
 
-use crate::value::{text_values, from_row, params};
+use crate::value::{from_row, params, text_values};
 use crate::{Conn, Result};
 
 /// A row of `agent_tokens`.

@@ -3,7 +3,7 @@
 use shared::ids::AgentId;
 use shared::model::{Responder, Timestamp};
 
-use crate::value::{text_values, from_row, params};
+use crate::value::{from_row, params, text_values};
 use crate::{Conn, Result};
 
 /// A row of `agents`.

@@ -79,7 +79,8 @@ mod tests {
             .run(move |tx| {
                 async move {
                     let before = head(tx).await?;
-                    let numbers = [append(tx, at(5), "one", link).await?, append(tx, at(6), "two", link).await?];
+                    let numbers =
+                        [append(tx, at(5), "one", link).await?, append(tx, at(6), "two", link).await?];
                     Ok((before, numbers, head(tx).await?, page(tx, 0, 1).await?, page(tx, 1, 9).await?))
                 }
                 .boxed()

@@ -117,7 +117,11 @@ pub async fn find_by_sid(conn: &mut Conn, call_sid: &CallSid) -> Result<Option<C
 }
 
 /// The call that the agent asked for with this key.
-pub async fn find_by_idempotency_key(conn: &mut Conn, agent_id: &AgentId, key: &str) -> Result<Option<CallLog>> {
+pub async fn find_by_idempotency_key(
+    conn: &mut Conn,
+    agent_id: &AgentId,
+    key: &str,
+) -> Result<Option<CallLog>> {
     let sql = "SELECT * FROM call_logs WHERE agent_id = $1 AND idempotency_key = $2";
     conn.find(sql, params![agent_id, key]).await
 }
@@ -176,7 +180,8 @@ pub async fn list_unfinished(conn: &mut Conn) -> Result<Vec<CallLog>> {
 
 /// The agent's, newest first.
 pub async fn list_recent(conn: &mut Conn, agent_id: &AgentId, limit: i64) -> Result<Vec<CallLog>> {
-    let sql = "SELECT * FROM call_logs WHERE agent_id = $1 ORDER BY created_at DESC, session_id DESC LIMIT $2";
+    let sql =
+        "SELECT * FROM call_logs WHERE agent_id = $1 ORDER BY created_at DESC, session_id DESC LIMIT $2";
     conn.list(sql, params![agent_id, limit]).await
 }
 
@@ -250,7 +255,9 @@ mod tests {
 
     #[rstest]
     #[tokio::test]
-    async fn an_idempotency_key_makes_one_call(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    async fn an_idempotency_key_makes_one_call(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
         let Some(db) = open(backend).await else { return };
         let taken: Result<()> = db
             .db
@@ -298,8 +305,7 @@ mod tests {
     ) {
         let Some(db) = open(backend).await else { return };
         let stored = call(1);
-        let answered =
-            CallLog { status: CallStatus::InProgress, answered_at: Some(at(2)), ..stored.clone() };
+        let answered = CallLog { status: CallStatus::InProgress, answered_at: Some(at(2)), ..stored.clone() };
         let ended = CallLog {
             status: CallStatus::Completed,
             sequence: 3,
@@ -338,7 +344,8 @@ mod tests {
         #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
     ) {
         let Some(db) = open(backend).await else { return };
-        let calls = [call(1), CallLog { status: CallStatus::NoAnswer, ended_at: Some(at(9)), ..call(2) }, call(3)];
+        let calls =
+            [call(1), CallLog { status: CallStatus::NoAnswer, ended_at: Some(at(9)), ..call(2) }, call(3)];
         let unfinished = vec![calls[0].clone(), calls[2].clone()];
         let recent = vec![calls[2].clone(), calls[1].clone()];
         let found = db

@@ -92,7 +92,8 @@ mod tests {
     ) {
         let Some(db) = open(backend).await else { return };
         let ours = turn(Direction::Outbound, Speaker::Agent, "We are open until six");
-        let theirs = CallTurn { digits: Some("1#".to_owned()), ..turn(Direction::Inbound, Speaker::Caller, "") };
+        let theirs =
+            CallTurn { digits: Some("1#".to_owned()), ..turn(Direction::Inbound, Speaker::Caller, "") };
         let heard = CallTurn { heard_until: Some("We are open".to_owned()), ..ours.clone() };
         let expected = vec![heard, theirs.clone()];
         let found = db

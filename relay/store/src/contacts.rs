@@ -156,7 +156,8 @@ mod tests {
         let Some(db) = open(backend).await else { return };
         let found = db
             .run(move |tx| {
-                async move { Ok((find(tx, &key()).await?, record_outbound(tx, &key(), at(1)).await?)) }.boxed()
+                async move { Ok((find(tx, &key()).await?, record_outbound(tx, &key(), at(1)).await?)) }
+                    .boxed()
             })
             .await;
         let written = Contact { outbound_count: 1, last_outbound_at: Some(at(1)), ..contact() };

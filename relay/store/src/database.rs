@@ -77,7 +77,7 @@ impl Database {
     {
         match &self.0 {
             Pool::Sqlite(pool) => pool.transaction(work).await,
-            Pool::Postgres(pool) => pool.run("BEGIN", work).await,
+            Pool::Postgres(pool) => pool.run("BEGIN ISOLATION LEVEL READ COMMITTED", work).await,
         }
     }
 
@@ -162,7 +162,11 @@ impl Conn {
     }
 
     /// The column `n` of the row that an aggregate gives.
-    pub(crate) async fn number<T: FromValue>(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<T> {
+    pub(crate) async fn number<T: FromValue>(
+        &mut self,
+        sql: &'static str,
+        params: &[Value<'_>],
+    ) -> Result<T> {
         self.get(sql, params).await?.get("n")
     }
 
@@ -193,7 +197,9 @@ impl Conn {
     pub(crate) fn judge<T, E: From<StoreError>>(&mut self, outcome: Result<T, E>) -> Result<T, E> {
         let failed = std::mem::take(&mut self.failed);
         match outcome {
-            Ok(_) if failed => Err(StoreError::Misuse("a unit of work went on after a failed statement").into()),
+            Ok(_) if failed => {
+                Err(StoreError::Misuse("a unit of work went on after a failed statement").into())
+            }
             outcome => outcome,
         }
     }
@@ -206,7 +212,9 @@ impl Conn {
     {
         let outcome = match catch_unwind(AssertUnwindSafe(|| work(self).now_or_never())) {
             Ok(Some(outcome)) => outcome,
-            Ok(None) => Err(StoreError::Misuse("a unit of work awaited something else than the store").into()),
+            Ok(None) => {
+                Err(StoreError::Misuse("a unit of work awaited something else than the store").into())
+            }
             Err(_) => Err(StoreError::PANICKED.into()),
         };
         self.judge(outcome)
@@ -229,8 +237,10 @@ mod tests {
     }
 
     async fn count_one(db: Database) -> Result<i64> {
-        db.transaction(|tx| async move { Ok(contacts::record_inbound(tx, &key(), None, at(1)).await?.inbound_count) }.boxed())
-            .await
+        db.transaction(|tx| {
+            async move { Ok(contacts::record_inbound(tx, &key(), None, at(1)).await?.inbound_count) }.boxed()
+        })
+        .await
     }
 
     async fn counted(db: &Database) -> i64 {
@@ -317,7 +327,9 @@ mod tests {
             }
         }
         let (rows, (seq, _)) = db
-            .run(|tx| async move { Ok((audit_log::page(tx, 0, 100).await?, audit_log::head(tx).await?)) }.boxed())
+            .run(|tx| {
+                async move { Ok((audit_log::page(tx, 0, 100).await?, audit_log::head(tx).await?)) }.boxed()
+            })
             .await;
         let numbers: Vec<_> = rows.iter().map(|row| row.seq).collect();
         assert_eq!(numbers, (1..=seq).collect::<Vec<_>>());
@@ -368,7 +380,9 @@ mod tests {
     ) {
         let Some(db) = open(backend).await else { return };
         let sql = "SELECT CAST($2 AS TEXT) AS a, CAST($1 AS BIGINT) AS b, CAST($2 AS TEXT) AS c, CAST($3 AS BOOLEAN) AS d";
-        let row = db.run(move |tx| async move { tx.get(sql, params![7_i64, "x", None::<String>]).await }.boxed()).await;
+        let row = db
+            .run(move |tx| async move { tx.get(sql, params![7_i64, "x", None::<String>]).await }.boxed())
+            .await;
         let expected = [Value::Text("x".into()), Value::Integer(7), Value::Text("x".into()), Value::Null];
         assert_eq!(row.values, expected);
     }
@@ -377,9 +391,12 @@ mod tests {
     #[tokio::test]
     async fn a_read_cannot_write(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
         let Some(db) = open(backend).await else { return };
-        let write: Result<_> =
-            db.db.read(|tx| async move { webhook_events::record(tx, "twilio", "e1", at(1)).await }.boxed()).await;
-        let first_time = db.run(|tx| async move { webhook_events::record(tx, "twilio", "e1", at(1)).await }.boxed()).await;
+        let write: Result<_> = db
+            .db
+            .read(|tx| async move { webhook_events::record(tx, "twilio", "e1", at(1)).await }.boxed())
+            .await;
+        let first_time =
+            db.run(|tx| async move { webhook_events::record(tx, "twilio", "e1", at(1)).await }.boxed()).await;
         assert_eq!((write.is_err(), first_time), (true, true));
     }
 
@@ -402,7 +419,12 @@ mod tests {
                 }
                 .boxed()
             });
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(read).unwrap()
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(read)
+                .unwrap()
         });
         tokio::task::spawn_blocking(move || wait_for_seen.recv().unwrap()).await.unwrap();
         count_one(db.db.clone()).await.unwrap();

@@ -71,7 +71,8 @@ impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(code) = error.code() else {
             // No answer of the server's: the connection broke, unless a parameter could not be sent at all.
-            let sent = error.is_closed() || std::error::Error::source(&error).is_some_and(|e| e.is::<std::io::Error>());
+            let sent = error.is_closed()
+                || std::error::Error::source(&error).is_some_and(|e| e.is::<std::io::Error>());
             return if sent { Self::Unavailable(error.into()) } else { Self::Driver(error.into()) };
         };
         // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection, transaction rollback,

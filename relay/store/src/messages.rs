@@ -1,10 +1,15 @@
-//! The `messages` table: everything that came in and everything that goes out, and who has read what. Which
-//! status may follow which is decided by the caller.
+//! The `messages` table: everything that came in and everything that goes out. Which status may follow which is
+//! decided by the caller.
+
+mod inbox;
+
+pub use inbox::{
+    Lease, UnreadFilter, confirm_lease, count_available, count_unread, lease_unread, mark_calls_read,
+    peek_unread, release_all_leases, release_lease,
+};
 
 use shared::ids::{AgentId, CallSid, ExternalId, LeaseId, MessageId};
-use shared::model::{
-    Channel, Direction, Media, MessageKind, MessageStatus, Micros, Standing, Timestamp, Unread,
-};
+use shared::model::{Channel, Direction, Media, MessageKind, MessageStatus, Micros, Standing, Timestamp};
 
 use crate::value::{from_row, params};
 use crate::{Conn, FromValue, Result, Value};
@@ -86,26 +91,6 @@ impl FromValue for Vec<Media> {
     }
 }
 
-/// Which unread inbound messages are meant. `since` is included, `before` is not.
-#[derive(Clone, Debug, PartialEq)]
-pub struct UnreadFilter {
-    pub agent_id: AgentId,
-    pub channel: Option<Channel>,
-    pub contact: Option<String>,
-    pub since: Option<Timestamp>,
-    pub before: Option<Timestamp>,
-    pub limit: i64,
-}
-
-/// A reader's claim on what it takes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lease {
-    pub id: LeaseId,
-    pub now: Timestamp,
-    /// From then on, what was not confirmed is free again.
-    pub until: Timestamp,
-}
-
 /// Which messages are meant. `since` is included, `before` and `before_seq` are not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListFilter {
@@ -131,17 +116,6 @@ pub struct StatusChange<'a> {
     pub cost: Option<(Micros, String)>,
     pub segments: Option<i64>,
     pub now: Timestamp,
-}
-
-/// The condition of [`UnreadFilter`], as $1 to $5.
-macro_rules! unread {
-    () => {
-        "agent_id = $1 AND direction = 'inbound' AND read_at IS NULL
-         AND (CAST($2 AS TEXT) IS NULL OR channel = $2)
-         AND (CAST($3 AS TEXT) IS NULL OR contact_address = $3)
-         AND (CAST($4 AS BIGINT) IS NULL OR created_at >= $4)
-         AND (CAST($5 AS BIGINT) IS NULL OR created_at < $5)"
-    };
 }
 
 /// The condition of [`ListFilter`], as $1 to $7.
@@ -217,7 +191,11 @@ pub async fn find_any(conn: &mut Conn, id: &MessageId) -> Result<Option<Message>
 }
 
 /// The message that the agent sent with this key.
-pub async fn find_by_idempotency_key(conn: &mut Conn, agent_id: &AgentId, key: &str) -> Result<Option<Message>> {
+pub async fn find_by_idempotency_key(
+    conn: &mut Conn,
+    agent_id: &AgentId,
+    key: &str,
+) -> Result<Option<Message>> {
     let sql = "SELECT * FROM messages WHERE agent_id = $1 AND idempotency_key = $2";
     conn.find(sql, params![agent_id, key]).await
 }
@@ -226,98 +204,6 @@ pub async fn find_by_idempotency_key(conn: &mut Conn, agent_id: &AgentId, key: &
 pub async fn find_by_external_id(conn: &mut Conn, external_id: &ExternalId) -> Result<Option<Message>> {
     let sql = "SELECT * FROM messages WHERE external_id = $1 AND direction = 'outbound'";
     conn.find(sql, params![external_id]).await
-}
-
-/// Takes unread messages that nobody else holds, and gives them oldest first. Two callers never both get one.
-pub async fn lease_unread(conn: &mut Conn, filter: &UnreadFilter, lease: &Lease) -> Result<Vec<Message>> {
-    // Without it, two readers on Postgres would block each other row by row, and the slower one would go away
-    // with nothing although more was there.
-    conn.lock(filter.agent_id.as_str()).await?;
-    let mut leased: Vec<Message> = conn
-        .list(
-            concat!(
-                "UPDATE messages SET lease_id = $8, lease_until = $9, attempt = attempt + 1
-                 WHERE id IN (SELECT id FROM messages WHERE ",
-                unread!(),
-                " AND lease_until <= $7 ORDER BY seq LIMIT $6) AND read_at IS NULL AND lease_until <= $7
-                 RETURNING *"
-            ),
-            params![
-                filter.agent_id,
-                filter.channel,
-                filter.contact,
-                filter.since,
-                filter.before,
-                filter.limit,
-                lease.now,
-                lease.id,
-                lease.until,
-            ],
-        )
-        .await?;
-    leased.sort_by_key(|message| message.seq);
-    Ok(leased)
-}
-
-/// Unread messages, oldest first, whether somebody holds them or not.
-pub async fn peek_unread(conn: &mut Conn, filter: &UnreadFilter) -> Result<Vec<Message>> {
-    conn.list(
-        concat!("SELECT * FROM messages WHERE ", unread!(), " ORDER BY seq LIMIT $6"),
-        params![
-            filter.agent_id,
-            filter.channel,
-            filter.contact,
-            filter.since,
-            filter.before,
-            filter.limit,
-        ],
-    )
-    .await
-}
-
-/// Makes what the lease still holds read, and gives the number of messages.
-pub async fn confirm_lease(conn: &mut Conn, lease: &LeaseId, now: Timestamp) -> Result<u64> {
-    let sql = "UPDATE messages SET read_at = $2, updated_at = $2, lease_id = NULL, lease_until = 0
-               WHERE lease_id = $1 AND read_at IS NULL";
-    conn.execute(sql, params![lease, now]).await
-}
-
-/// Makes what the lease still holds free at once.
-pub async fn release_lease(conn: &mut Conn, lease: &LeaseId) -> Result<u64> {
-    let sql = "UPDATE messages SET lease_id = NULL, lease_until = 0 WHERE lease_id = $1";
-    conn.execute(sql, params![lease]).await
-}
-
-/// Makes everything free: for the start, when the holders of all leases are gone.
-pub async fn release_all_leases(conn: &mut Conn) -> Result<u64> {
-    conn.execute("UPDATE messages SET lease_id = NULL, lease_until = 0 WHERE lease_id IS NOT NULL", &[]).await
-}
-
-/// What waits for the agent, whether somebody holds it or not.
-pub async fn count_unread(conn: &mut Conn, agent_id: &AgentId) -> Result<Unread> {
-    let counts = conn
-        .get(
-            "SELECT COUNT(CASE WHEN kind NOT IN ('call', 'voicemail') THEN 1 END) AS messages,
-                    COUNT(CASE WHEN kind = 'voicemail' THEN 1 END) AS voicemails,
-                    COUNT(CASE WHEN kind = 'call' THEN 1 END) AS calls
-             FROM messages WHERE agent_id = $1 AND direction = 'inbound' AND read_at IS NULL",
-            params![agent_id],
-        )
-        .await?;
-    Ok(Unread {
-        messages: counts.get("messages")?,
-        voicemails: counts.get("voicemails")?,
-        calls: counts.get("calls")?,
-    })
-}
-
-/// How many messages [`lease_unread`] could take if it had no limit.
-pub async fn count_available(conn: &mut Conn, filter: &UnreadFilter, now: Timestamp) -> Result<i64> {
-    conn.number(
-        concat!("SELECT COUNT(*) AS n FROM messages WHERE ", unread!(), " AND lease_until <= $6"),
-        params![filter.agent_id, filter.channel, filter.contact, filter.since, filter.before, now],
-    )
-    .await
 }
 
 /// Newest first.
@@ -357,11 +243,16 @@ pub async fn count(conn: &mut Conn, filter: &ListFilter) -> Result<i64> {
 
 /// The `seq` of the agent's newest message; 0 if there is none.
 pub async fn max_seq(conn: &mut Conn, agent_id: &AgentId) -> Result<i64> {
-    conn.number("SELECT COALESCE(MAX(seq), 0) AS n FROM messages WHERE agent_id = $1", params![agent_id]).await
+    conn.number("SELECT COALESCE(MAX(seq), 0) AS n FROM messages WHERE agent_id = $1", params![agent_id])
+        .await
 }
 
 /// Takes the step if the message stands where the step is allowed, and gives the row after it.
-pub async fn set_status(conn: &mut Conn, id: &MessageId, change: &StatusChange<'_>) -> Result<Option<Message>> {
+pub async fn set_status(
+    conn: &mut Conn,
+    id: &MessageId,
+    change: &StatusChange<'_>,
+) -> Result<Option<Message>> {
     let from = change.from.iter().map(|status| format!(",{status},")).collect::<String>();
     let (cost, currency) = change.cost.as_ref().map(|(amount, currency)| (amount, currency)).unzip();
     conn.find(
@@ -396,32 +287,16 @@ pub async fn list_by_status(conn: &mut Conn, status: MessageStatus, limit: i64) 
     conn.list(sql, params![status, limit]).await
 }
 
-/// Makes the inbox's entries on a call read, once somebody takes it.
-pub async fn mark_calls_read(
-    conn: &mut Conn,
-    agent_id: &AgentId,
-    call_sid: &CallSid,
-    now: Timestamp,
-) -> Result<u64> {
-    let sql = "UPDATE messages SET read_at = $3, updated_at = $3, lease_id = NULL, lease_until = 0
-               WHERE agent_id = $1 AND direction = 'inbound' AND read_at IS NULL
-               AND kind = 'call' AND call_sid = $2";
-    conn.execute(sql, params![agent_id, call_sid, now]).await
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use futures_util::FutureExt;
     use rstest::rstest;
-    use tokio::task::JoinSet;
 
     use super::*;
     use crate::testing::{agent, at, open};
-    use crate::{Backend, Database, StoreError};
+    use crate::{Backend, StoreError};
 
-    fn inbound(seq: i64) -> Message {
+    pub(super) fn inbound(seq: i64) -> Message {
         Message {
             id: MessageId::generate(),
             seq,
@@ -456,17 +331,13 @@ mod tests {
         }
     }
 
-    fn outbound(seq: i64) -> Message {
+    pub(super) fn outbound(seq: i64) -> Message {
         Message {
             direction: Direction::Outbound,
             status: MessageStatus::Intended,
             external_id: None,
             ..inbound(seq)
         }
-    }
-
-    fn unread(limit: i64) -> UnreadFilter {
-        UnreadFilter { agent_id: agent(), channel: None, contact: None, since: None, before: None, limit }
     }
 
     fn all() -> ListFilter {
@@ -482,15 +353,11 @@ mod tests {
         }
     }
 
-    fn lease(now: i64, until: i64) -> Lease {
-        Lease { id: LeaseId::generate(), now: at(now), until: at(until) }
-    }
-
-    fn seqs(messages: Vec<Message>) -> Vec<i64> {
+    pub(super) fn seqs(messages: Vec<Message>) -> Vec<i64> {
         messages.into_iter().map(|message| message.seq).collect()
     }
 
-    async fn insert_all(tx: &mut Conn, messages: &[Message]) -> Result<()> {
+    pub(super) async fn insert_all(tx: &mut Conn, messages: &[Message]) -> Result<()> {
         for message in messages {
             insert(tx, message).await?;
         }
@@ -498,7 +365,7 @@ mod tests {
     }
 
     /// Messages that differ in each thing that a filter can ask for; `seq` tells them apart.
-    fn varied() -> [Message; 5] {
+    pub(super) fn varied() -> [Message; 5] {
         [
             inbound(1),
             Message { channel: Channel::Email, ..inbound(2) },
@@ -510,10 +377,15 @@ mod tests {
 
     #[rstest]
     #[tokio::test]
-    async fn every_column_comes_back_as_it_was(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    async fn every_column_comes_back_as_it_was(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
         let Some(db) = open(backend).await else { return };
-        let media =
-            Media { url: "https://x.example/1".to_owned(), content_type: "image/png".to_owned(), size_bytes: Some(9) };
+        let media = Media {
+            url: "https://x.example/1".to_owned(),
+            content_type: "image/png".to_owned(),
+            size_bytes: Some(9),
+        };
         let full = Message {
             contact_name: Some("Ann".to_owned()),
             subject: Some("Re: \"x\"".to_owned()),
@@ -557,10 +429,12 @@ mod tests {
     ) {
         let Some(db) = open(backend).await else { return };
         let keyed = |seq| Message { idempotency_key: Some("k".to_owned()), ..outbound(seq) };
-        let rows = [outbound(1), outbound(2), keyed(3), Message { agent_id: "other".parse().unwrap(), ..keyed(4) }];
+        let rows =
+            [outbound(1), outbound(2), keyed(3), Message { agent_id: "other".parse().unwrap(), ..keyed(4) }];
         db.run(move |tx| async move { insert_all(tx, &rows).await }.boxed()).await;
         let again = keyed(5);
-        let taken: Result<()> = db.db.transaction(move |tx| async move { insert(tx, &again).await }.boxed()).await;
+        let taken: Result<()> =
+            db.db.transaction(move |tx| async move { insert(tx, &again).await }.boxed()).await;
         assert!(matches!(taken, Err(StoreError::Conflict(_))), "{taken:?}");
     }
 
@@ -585,35 +459,6 @@ mod tests {
             })
             .await;
         assert_eq!(found, expected);
-    }
-
-    #[rstest]
-    #[case::all(unread(100), &[1, 2, 3])]
-    #[case::limit(unread(2), &[1, 2])]
-    #[case::channel(UnreadFilter { channel: Some(Channel::Email), ..unread(100) }, &[2])]
-    #[case::contact(UnreadFilter { contact: Some("+14155550199".to_owned()), ..unread(100) }, &[3])]
-    #[case::since(UnreadFilter { since: Some(at(20)), ..unread(100) }, &[2, 3])]
-    #[case::before(UnreadFilter { before: Some(at(20)), ..unread(100) }, &[1])]
-    #[tokio::test]
-    async fn unread_messages_are_filtered(
-        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-        #[case] filter: UnreadFilter,
-        #[case] expected: &[i64],
-    ) {
-        let Some(db) = open(backend).await else { return };
-        let found = db
-            .run(move |tx| {
-                async move {
-                    insert_all(tx, &varied()).await?;
-                    let unlimited = UnreadFilter { limit: 1, ..filter.clone() };
-                    let (peeked, count) = (peek_unread(tx, &filter).await?, count_available(tx, &unlimited, at(0)).await?);
-                    Ok((seqs(peeked), seqs(lease_unread(tx, &filter, &lease(0, 9)).await?), count))
-                }
-                .boxed()
-            })
-            .await;
-        let available = if expected == [1, 2] { 3 } else { expected.len() as i64 };
-        assert_eq!(found, (expected.to_vec(), expected.to_vec(), available));
     }
 
     #[rstest]
@@ -661,141 +506,6 @@ mod tests {
             })
             .await;
         assert_eq!(found, (4, 0));
-    }
-
-    #[rstest]
-    #[tokio::test]
-    async fn a_leased_message_is_handed_over_again_only_when_the_lease_has_run_out(
-        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-    ) {
-        let Some(db) = open(backend).await else { return };
-        let message = inbound(1);
-        let (first, second) = (lease(0, 100), lease(100, 200));
-        let handed_over =
-            |lease: &Lease, attempt| Message { lease_id: Some(lease.id.clone()), lease_until: lease.until, attempt, ..message.clone() };
-        let expected = (vec![handed_over(&first, 1)], vec![], vec![handed_over(&second, 2)], 0, 1);
-        let found = db
-            .run(move |tx| {
-                async move {
-                    insert(tx, &message).await?;
-                    Ok((
-                        lease_unread(tx, &unread(9), &first).await?,
-                        lease_unread(tx, &unread(9), &lease(99, 300)).await?,
-                        lease_unread(tx, &unread(9), &second).await?,
-                        confirm_lease(tx, &first.id, at(150)).await?,
-                        confirm_lease(tx, &second.id, at(150)).await?,
-                    ))
-                }
-                .boxed()
-            })
-            .await;
-        assert_eq!(found, expected);
-    }
-
-    #[rstest]
-    #[tokio::test]
-    async fn a_confirmed_message_is_read(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
-        let Some(db) = open(backend).await else { return };
-        let message = inbound(1);
-        let read = Message { read_at: Some(at(5)), updated_at: at(5), attempt: 1, ..message.clone() };
-        let found = db
-            .run(move |tx| {
-                async move {
-                    insert(tx, &message).await?;
-                    let lease = lease(0, 100);
-                    lease_unread(tx, &unread(9), &lease).await?;
-                    confirm_lease(tx, &lease.id, at(5)).await?;
-                    Ok((find_any(tx, &message.id).await?, peek_unread(tx, &unread(9)).await?))
-                }
-                .boxed()
-            })
-            .await;
-        assert_eq!(found, (Some(read), vec![]));
-    }
-
-    #[rstest]
-    #[tokio::test]
-    async fn a_released_message_is_free_at_once_and_keeps_its_attempts(
-        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-    ) {
-        let Some(db) = open(backend).await else { return };
-        let found = db
-            .run(move |tx| {
-                async move {
-                    insert_all(tx, &[inbound(1), inbound(2)]).await?;
-                    let (one, other) = (lease(0, 100), lease(0, 100));
-                    lease_unread(tx, &unread(1), &one).await?;
-                    lease_unread(tx, &unread(1), &other).await?;
-                    let held = count_available(tx, &unread(9), at(0)).await?;
-                    let released = release_lease(tx, &one.id).await?;
-                    let free = count_available(tx, &unread(9), at(0)).await?;
-                    let others = release_all_leases(tx).await?;
-                    let attempts = peek_unread(tx, &unread(9)).await?.iter().map(|m| m.attempt).collect::<Vec<_>>();
-                    Ok((held, released, free, others, count_available(tx, &unread(9), at(0)).await?, attempts))
-                }
-                .boxed()
-            })
-            .await;
-        assert_eq!(found, (0, 1, 1, 1, 2, vec![1, 1]));
-    }
-
-    async fn read_everything(db: Database) -> Vec<i64> {
-        let mut mine = Vec::new();
-        loop {
-            let taken = db
-                .transaction::<_, StoreError, _>(|tx| {
-                    async move { lease_unread(tx, &unread(3), &lease(0, 100)).await }.boxed()
-                })
-                .await
-                .unwrap();
-            if taken.is_empty() {
-                return mine;
-            }
-            mine.extend(seqs(taken));
-        }
-    }
-
-    #[rstest]
-    #[tokio::test(flavor = "multi_thread")]
-    async fn forty_readers_lease_each_of_a_hundred_messages_once(
-        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-    ) {
-        let Some(db) = open(backend).await else { return };
-        let messages: Vec<_> = (1..=100).map(inbound).collect();
-        db.run(move |tx| async move { insert_all(tx, &messages).await }.boxed()).await;
-        let readers: JoinSet<_> = (0..40).map(|_| read_everything(db.db.clone())).collect();
-        let taken = readers.join_all().await.concat();
-        assert_eq!((taken.len(), BTreeSet::from_iter(taken)), (100, (1..=100).collect()));
-    }
-
-    #[rstest]
-    #[tokio::test]
-    async fn unread_entries_are_counted_by_kind_whether_leased_or_not(
-        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-    ) {
-        let Some(db) = open(backend).await else { return };
-        let of_kind = |seq, kind| Message { kind, ..inbound(seq) };
-        let rows = [
-            inbound(1),
-            of_kind(2, MessageKind::Receipt),
-            of_kind(3, MessageKind::Question),
-            of_kind(4, MessageKind::Voicemail),
-            of_kind(5, MessageKind::Voicemail),
-            of_kind(6, MessageKind::Call),
-            Message { read_at: Some(at(9)), ..inbound(7) },
-            outbound(8),
-        ];
-        let found = db
-            .run(move |tx| {
-                async move {
-                    insert_all(tx, &rows).await?;
-                    lease_unread(tx, &unread(2), &lease(0, 100)).await?;
-                    Ok([count_unread(tx, &agent()).await?, count_unread(tx, &"nobody".parse().unwrap()).await?])
-                }
-                .boxed()
-            })
-            .await;
-        assert_eq!(found, [Unread { messages: 3, voicemails: 2, calls: 1 }, Unread::default()]);
     }
 
     #[rstest]
@@ -880,34 +590,5 @@ mod tests {
             })
             .await;
         assert_eq!(found, [2, 3]);
-    }
-
-    #[rstest]
-    #[tokio::test]
-    async fn entries_on_a_call_are_read_once_it_is_taken(
-        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-    ) {
-        let Some(db) = open(backend).await else { return };
-        let of_call = |seq, kind, sid: &str| Message { kind, call_sid: Some(sid.parse().unwrap()), ..inbound(seq) };
-        let rows = [
-            of_call(1, MessageKind::Call, "CA01"),
-            of_call(2, MessageKind::Voicemail, "CA01"),
-            of_call(3, MessageKind::Call, "CA02"),
-        ];
-        let found = db
-            .run(move |tx| {
-                async move {
-                    insert_all(tx, &rows).await?;
-                    let sid = "CA01".parse().unwrap();
-                    Ok((
-                        mark_calls_read(tx, &agent(), &sid, at(99)).await?,
-                        mark_calls_read(tx, &agent(), &sid, at(99)).await?,
-                        seqs(peek_unread(tx, &unread(9)).await?),
-                    ))
-                }
-                .boxed()
-            })
-            .await;
-        assert_eq!(found, (1, 0, vec![2, 3]));
     }
 }

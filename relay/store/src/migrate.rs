@@ -61,7 +61,8 @@ async fn missing(tx: &mut Conn, known: Vec<Migration>) -> Result<Vec<Migration>>
     for row in &applied {
         match known.iter().find(|migration| migration.name == row.name) {
             None => {
-                let text = format!("this database was made by a later version: it has the migration {}", row.name);
+                let text =
+                    format!("this database was made by a later version: it has the migration {}", row.name);
                 return Err(StoreError::Schema(text));
             }
             Some(migration) if migration.checksum() != row.checksum => {
@@ -87,7 +88,8 @@ async fn apply(tx: &mut Conn, migration: &Migration) -> Result<()> {
 /// Two relays may start at once: one of them waits here.
 async fn applied(tx: &mut Conn) -> Result<Vec<Applied>> {
     tx.lock("schema_migrations").await?;
-    tx.batch("CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY, checksum TEXT NOT NULL)").await?;
+    tx.batch("CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY, checksum TEXT NOT NULL)")
+        .await?;
     tx.list("SELECT name, checksum FROM schema_migrations", &[]).await
 }
 
@@ -115,7 +117,10 @@ mod tests {
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
             .map(|path| {
-                made(path.file_stem().unwrap().to_str().unwrap(), &std::fs::read_to_string(&path).unwrap().replace("\r\n", "\n"))
+                made(
+                    path.file_stem().unwrap().to_str().unwrap(),
+                    &std::fs::read_to_string(&path).unwrap().replace("\r\n", "\n"),
+                )
             })
             .collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -124,7 +129,9 @@ mod tests {
 
     #[rstest]
     #[tokio::test]
-    async fn opening_again_applies_nothing_twice(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    async fn opening_again_applies_nothing_twice(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
         let Some(db) = open(backend).await else { return };
         db.open_again().await.unwrap();
         let names = db.run(|tx| async move { applied(tx).await }.boxed()).await;
@@ -135,7 +142,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn two_relays_may_start_at_once(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
         let Some(db) = open(backend).await else { return };
-        let later = [embedded(), vec![made("9000_later", "CREATE TABLE later (id TEXT PRIMARY KEY)")]].concat();
+        let later =
+            [embedded(), vec![made("9000_later", "CREATE TABLE later (id TEXT PRIMARY KEY)")]].concat();
         let other = db.open_again().await.unwrap();
         let (one, two) = tokio::join!(run(&db.db, &later), run(&other, &later));
         assert_eq!((one.is_ok(), two.is_ok()), (true, true), "{one:?} {two:?}");
@@ -157,7 +165,8 @@ mod tests {
         #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
     ) {
         let Some(db) = open(backend).await else { return };
-        let later = [embedded(), vec![made("9000_later", "CREATE TABLE later (id TEXT PRIMARY KEY)")]].concat();
+        let later =
+            [embedded(), vec![made("9000_later", "CREATE TABLE later (id TEXT PRIMARY KEY)")]].concat();
         run(&db.db, &later).await.unwrap();
         let text = "this database was made by a later version: it has the migration 9000_later".to_owned();
         assert_eq!(refusal(db.open_again().await), Some(text));
@@ -171,7 +180,8 @@ mod tests {
         let Some(db) = open(backend).await else { return };
         let broken = "CREATE TABLE later (id TEXT PRIMARY KEY); INSERT INTO nowhere (id) VALUES (1)";
         let outcome = run(&db.db, &[embedded(), vec![made("9000_broken", broken)]].concat()).await;
-        let mended = [embedded(), vec![made("9000_broken", "CREATE TABLE later (id TEXT PRIMARY KEY)")]].concat();
+        let mended =
+            [embedded(), vec![made("9000_broken", "CREATE TABLE later (id TEXT PRIMARY KEY)")]].concat();
         assert_eq!((outcome.is_err(), run(&db.db, &mended).await.is_ok()), (true, true));
     }
 }

@@ -39,7 +39,8 @@ impl Pool {
     /// Connects to nothing yet.
     pub(crate) fn open(url: &str, base: &Path) -> Result<Self> {
         let tls::Target { mut config, connector } = tls::Target::parse(url, base)?;
-        let options = config.get_options().map_or(SERVER_OPTIONS.to_owned(), |own| format!("{SERVER_OPTIONS} {own}"));
+        let options =
+            config.get_options().map_or(SERVER_OPTIONS.to_owned(), |own| format!("{SERVER_OPTIONS} {own}"));
         config.options(options).connect_timeout(CONNECT).application_name("comms-relay");
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = deadpool_postgres::Pool::builder(Manager::from_config(config, connector, recycling))
@@ -66,7 +67,9 @@ impl Pool {
             Err(_) => Err(StoreError::PANICKED.into()),
         };
         let ended = conn.batch(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await;
-        if ended.is_ok() && let Driver::Postgres(client) = &mut conn.driver {
+        if ended.is_ok()
+            && let Driver::Postgres(client) = &mut conn.driver
+        {
             drop(client.client.take());
         }
         // What made `work` fail says more than why it could not be rolled back.
@@ -92,7 +95,8 @@ impl Client {
         let client = self.client()?;
         within(async {
             let statement = client.prepare_cached(sql).await?;
-            let columns: Arc<[Box<str>]> = statement.columns().iter().map(|column| column.name().into()).collect();
+            let columns: Arc<[Box<str>]> =
+                statement.columns().iter().map(|column| column.name().into()).collect();
             let mut rows = pin!(client.query_raw(&statement, params).await?);
             let mut found = Vec::new();
             while let Some(row) = rows.try_next().await? {
@@ -124,7 +128,9 @@ impl Client {
 }
 
 async fn within<T>(round_trip: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(ROUND_TRIP, round_trip).await.map_err(|error| StoreError::Unavailable(error.into()))?
+    tokio::time::timeout(ROUND_TRIP, round_trip)
+        .await
+        .map_err(|error| StoreError::Unavailable(error.into()))?
 }
 
 fn read(row: &tokio_postgres::Row, at: usize) -> Result<Value<'static>> {
@@ -132,14 +138,25 @@ fn read(row: &tokio_postgres::Row, at: usize) -> Result<Value<'static>> {
     Ok(match *column.type_() {
         Type::BOOL => row.try_get::<_, Option<bool>>(at)?.map_or(Value::Null, Value::Bool),
         Type::INT8 => row.try_get::<_, Option<i64>>(at)?.map_or(Value::Null, Value::Integer),
-        Type::TEXT => row.try_get::<_, Option<String>>(at)?.map_or(Value::Null, |text| Value::Text(text.into())),
+        Type::TEXT => {
+            row.try_get::<_, Option<String>>(at)?.map_or(Value::Null, |text| Value::Text(text.into()))
+        }
         // For example SUM of a BIGINT, which is NUMERIC: write CAST(SUM(x) AS BIGINT).
-        _ => return Err(StoreError::Decode { column: column.name().to_owned(), wanted: "a shared column type" }),
+        _ => {
+            return Err(StoreError::Decode {
+                column: column.name().to_owned(),
+                wanted: "a shared column type",
+            });
+        }
     })
 }
 
 impl ToSql for Value<'_> {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
             Value::Null => Ok(IsNull::Yes),
             Value::Bool(truth) => truth.to_sql_checked(ty, out),

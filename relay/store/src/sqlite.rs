@@ -27,9 +27,9 @@ const STATEMENT_CACHE: usize = 256;
 
 /// SQLite reads `$1` as a parameter *named* `$1`: so one text serves both databases.
 const NAMES: [&std::ffi::CStr; 40] = [
-    c"$1", c"$2", c"$3", c"$4", c"$5", c"$6", c"$7", c"$8", c"$9", c"$10", c"$11", c"$12", c"$13", c"$14", c"$15",
-    c"$16", c"$17", c"$18", c"$19", c"$20", c"$21", c"$22", c"$23", c"$24", c"$25", c"$26", c"$27", c"$28", c"$29",
-    c"$30", c"$31", c"$32", c"$33", c"$34", c"$35", c"$36", c"$37", c"$38", c"$39", c"$40",
+    c"$1", c"$2", c"$3", c"$4", c"$5", c"$6", c"$7", c"$8", c"$9", c"$10", c"$11", c"$12", c"$13", c"$14",
+    c"$15", c"$16", c"$17", c"$18", c"$19", c"$20", c"$21", c"$22", c"$23", c"$24", c"$25", c"$26", c"$27",
+    c"$28", c"$29", c"$30", c"$31", c"$32", c"$33", c"$34", c"$35", c"$36", c"$37", c"$38", c"$39", c"$40",
 ];
 
 #[derive(Clone)]
@@ -55,7 +55,8 @@ impl Pool {
         let conn = blocking(move || Connection::open_writer(&opening)).await??;
         let (queue, jobs) = mpsc::channel(QUEUE);
         let writer = Writer::new(path.clone(), conn, jobs);
-        let thread = std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || writer.run())?;
+        let thread =
+            std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || writer.run())?;
         Ok(Self(Arc::new(Shared {
             path,
             queue,
@@ -150,7 +151,9 @@ impl Connection {
         }
         let mode: String = raw.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         if mode != "wal" {
-            return Err(StoreError::Schema("the database's file system does not allow a write-ahead log".to_owned()));
+            return Err(StoreError::Schema(
+                "the database's file system does not allow a write-ahead log".to_owned(),
+            ));
         }
         Ok(Conn::new(Driver::Sqlite(Self { raw, suspect: false })))
     }
@@ -167,7 +170,8 @@ impl Connection {
     }
 
     pub(crate) fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64> {
-        let count = prepare(&self.raw, sql, params).and_then(|mut statement| Ok(statement.raw_execute()? as u64));
+        let count =
+            prepare(&self.raw, sql, params).and_then(|mut statement| Ok(statement.raw_execute()? as u64));
         self.watch(count)
     }
 
@@ -201,7 +205,10 @@ impl Failure {
             Self::Sqlite(error) => error.sqlite_error_code(),
             Self::Misuse(_) => None,
         };
-        matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        matches!(
+            code,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        )
     }
 }
 
@@ -319,7 +326,8 @@ mod tests {
 
     async fn note(db: &Database, id: i64, body: String) -> Result<()> {
         let sql = "INSERT INTO notes (id, body) VALUES ($1, $2)";
-        db.transaction(move |tx| async move { tx.execute(sql, params![id, body]).await.map(drop) }.boxed()).await
+        db.transaction(move |tx| async move { tx.execute(sql, params![id, body]).await.map(drop) }.boxed())
+            .await
     }
 
     async fn notes(db: &Database) -> Vec<i64> {
@@ -409,7 +417,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_fails_what_shares_the_transaction_and_heals() {
         let db = fresh().await;
-        db.run(|tx| async move { tx.query("PRAGMA max_page_count = 100", &[]).await.map(drop) }.boxed()).await;
+        db.run(|tx| async move { tx.query("PRAGMA max_page_count = 100", &[]).await.map(drop) }.boxed())
+            .await;
         let (release, _holding) = hold(&db.db);
         let before = queued(note(&db.db, 1, String::new()));
         let filling = queued(note(&db.db, 2, "x".repeat(1_000_000)));
@@ -417,7 +426,8 @@ mod tests {
         release.send(()).unwrap();
         let outcomes = [before.await, filling.await, after.await].map(|outcome| is_unavailable(&outcome));
         assert_eq!((outcomes, notes(&db.db).await), ([true, true, false], vec![3]));
-        db.run(|tx| async move { tx.query("PRAGMA max_page_count = 100000", &[]).await.map(drop) }.boxed()).await;
+        db.run(|tx| async move { tx.query("PRAGMA max_page_count = 100000", &[]).await.map(drop) }.boxed())
+            .await;
         note(&db.db, 4, "x".repeat(1_000_000)).await.unwrap();
     }
 
@@ -459,7 +469,10 @@ mod tests {
         let path = dir.path().join("relay.db");
         std::fs::write(&path, "something else".repeat(100)).unwrap();
         let opened = Database::open("sqlite:relay.db", dir.path()).await;
-        assert_eq!((is_unavailable(&opened), std::fs::read(&path).unwrap()), (true, "something else".repeat(100).into()));
+        assert_eq!(
+            (is_unavailable(&opened), std::fs::read(&path).unwrap()),
+            (true, "something else".repeat(100).into())
+        );
     }
 
     #[tokio::test]

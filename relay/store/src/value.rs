@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use shared::ids::{AgentId, CallSid, ExternalId, LeaseId, MessageId, SessionId, TokenId, TurnId};
 use shared::model::{
-    CallStatus, Channel, Direction, MessageKind, MessageStatus, Micros, Responder, Speaker, Standing, Timestamp,
+    CallStatus, Channel, Direction, MessageKind, MessageStatus, Micros, Responder, Speaker, Standing,
+    Timestamp,
 };
 
 use crate::{Result, StoreError};
@@ -30,8 +31,10 @@ impl Row {
     /// The value of a column; an error names the column, never the value.
     pub fn get<T: FromValue>(&self, column: &str) -> Result<T> {
         let at = self.columns.iter().position(|name| **name == *column);
-        at.and_then(|at| T::from_value(&self.values[at]))
-            .ok_or_else(|| StoreError::Decode { column: column.to_owned(), wanted: std::any::type_name::<T>() })
+        at.and_then(|at| T::from_value(&self.values[at])).ok_or_else(|| StoreError::Decode {
+            column: column.to_owned(),
+            wanted: std::any::type_name::<T>(),
+        })
     }
 }
 

@@ -54,7 +54,8 @@ pub async fn find_by_session(conn: &mut Conn, session_id: &SessionId) -> Result<
 
 /// The agent's, newest first.
 pub async fn list(conn: &mut Conn, agent_id: &AgentId, limit: i64) -> Result<Vec<Voicemail>> {
-    let sql = "SELECT * FROM voicemail_messages WHERE agent_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2";
+    let sql =
+        "SELECT * FROM voicemail_messages WHERE agent_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2";
     conn.list(sql, params![agent_id, limit]).await
 }
 
@@ -89,10 +90,13 @@ mod tests {
 
     #[rstest]
     #[tokio::test]
-    async fn a_voicemail_grows_and_keeps_its_id(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    async fn a_voicemail_grows_and_keeps_its_id(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
         let Some(db) = open(backend).await else { return };
         let first = Voicemail { callback: Some("+14155550199".to_owned()), ..voicemail(1) };
-        let grown = Voicemail { transcript: "Hello, it's Ann".to_owned(), updated_at: at(2), ..first.clone() };
+        let grown =
+            Voicemail { transcript: "Hello, it's Ann".to_owned(), updated_at: at(2), ..first.clone() };
         let told_again = Voicemail { id: MessageId::generate(), callback: None, ..grown.clone() };
         let found = db
             .run(move |tx| {
@@ -109,7 +113,9 @@ mod tests {
 
     #[rstest]
     #[tokio::test]
-    async fn voicemails_are_listed_newest_first(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+    async fn voicemails_are_listed_newest_first(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
         let Some(db) = open(backend).await else { return };
         let rows = [voicemail(1), voicemail(2), voicemail(3)];
         let expected = (vec![rows[2].clone(), rows[1].clone()], vec![], None);

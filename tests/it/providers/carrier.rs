@@ -30,8 +30,24 @@ async fn a_text_to_us_carries_every_field_of_the_real_one() {
     let post = peer.posts("/sms", 1).await.remove(0);
     let names: Vec<&str> = post.form.keys().map(String::as_str).collect();
     let expected = [
-        "AccountSid", "ApiVersion", "Body", "From", "FromCity", "FromCountry", "FromState", "FromZip", "MessageSid",
-        "NumMedia", "NumSegments", "SmsMessageSid", "SmsSid", "SmsStatus", "To", "ToCity", "ToCountry", "ToState",
+        "AccountSid",
+        "ApiVersion",
+        "Body",
+        "From",
+        "FromCity",
+        "FromCountry",
+        "FromState",
+        "FromZip",
+        "MessageSid",
+        "NumMedia",
+        "NumSegments",
+        "SmsMessageSid",
+        "SmsSid",
+        "SmsStatus",
+        "To",
+        "ToCity",
+        "ToCountry",
+        "ToState",
         "ToZip",
     ];
     assert_eq!(names, expected);
@@ -78,7 +94,10 @@ async fn nobody_who_wrote_stop_is_written_to_until_they_write_start() {
     let text = message(&peer, &person());
     peer.carrier.text(&person(), &ours(), " Stop ").await.unwrap();
     let refused = peer.providers.messages.send(&text).await.unwrap_err();
-    assert!(matches!(&refused, ProviderError::Rejected { code: Some(code), .. } if code == "21610"), "{refused:?}");
+    assert!(
+        matches!(&refused, ProviderError::Rejected { code: Some(code), .. } if code == "21610"),
+        "{refused:?}"
+    );
     peer.carrier.text(&person(), &ours(), "START").await.unwrap();
     peer.providers.messages.send(&text).await.unwrap();
 }
@@ -103,10 +122,12 @@ async fn a_call_of_ours_is_reported_on_in_order() {
 #[tokio::test]
 async fn voicemail_detection_says_that_a_person_answered() {
     let peer = Peer::start().await;
-    let call = OutboundCall { detect_voicemail: true, status_callback: peer.url("/detected"), ..peer.outbound() };
+    let call =
+        OutboundCall { detect_voicemail: true, status_callback: peer.url("/detected"), ..peer.outbound() };
     peer.providers.voice.place(&call).await.unwrap();
     let posts = peer.posts("/detected", 5).await;
-    let answered: Vec<&str> = posts.iter().map(|post| post.field("AnsweredBy")).filter(|by| !by.is_empty()).collect();
+    let answered: Vec<&str> =
+        posts.iter().map(|post| post.field("AnsweredBy")).filter(|by| !by.is_empty()).collect();
     assert_eq!(answered, ["human"]);
 }
 

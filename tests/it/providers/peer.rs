@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::State;
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -92,7 +92,8 @@ impl Peer {
             frames: watch::Sender::new(Vec::new()),
             documents: Mutex::default(),
         });
-        let app = Router::new().route("/ws", get(upgrade)).fallback(any(webhook)).with_state(Arc::clone(&shared));
+        let app =
+            Router::new().route("/ws", get(upgrade)).fallback(any(webhook)).with_state(Arc::clone(&shared));
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { carrier, providers, base, shared, _server: server, _stop: cancel.drop_guard() }
@@ -155,12 +156,7 @@ impl Peer {
     }
 }
 
-async fn webhook(
-    State(shared): State<Arc<Shared>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: String,
-) -> Response {
+async fn webhook(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: String) -> Response {
     let form: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(body.as_bytes()).collect();
     if !is_signed(&shared, &format!("{}{uri}", shared.base), Body::Form(&form), &headers) {
         return StatusCode::FORBIDDEN.into_response();
@@ -178,7 +174,8 @@ async fn webhook(
 }
 
 fn is_signed(shared: &Shared, url: &str, body: Body<'_>, headers: &HeaderMap) -> bool {
-    let signature = headers.get("x-twilio-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let signature =
+        headers.get("x-twilio-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
     verify(&shared.keys, &SignedRequest { url, body, signature, settings: None }).is_ok()
 }
 

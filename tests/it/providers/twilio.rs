@@ -43,7 +43,16 @@ fn call() -> OutboundCall {
 
 async fn emulator() -> (Emulator, Twilio) {
     let emulator = Emulator::start(OURS.parse().unwrap()).await.unwrap();
-    let limits = Limits { total: Duration::from_millis(500), ..Limits::default() };
+    let adapter = Twilio::new(emulator.settings.clone(), HttpClient::new(Limits::default()));
+    (emulator, adapter)
+}
+
+/// An emulator that fails, and an adapter that is in a hurry only where nothing will come.
+async fn failing(fault: Fault) -> (Emulator, Twilio) {
+    let emulator = Emulator::start(OURS.parse().unwrap()).await.unwrap();
+    emulator.fail(fault);
+    let total = if fault == Fault::Silence { Duration::from_millis(500) } else { Limits::default().total };
+    let limits = Limits { total, ..Limits::default() };
     let adapter = Twilio::new(emulator.settings.clone(), HttpClient::new(limits));
     (emulator, adapter)
 }
@@ -85,7 +94,8 @@ async fn every_request_of_the_adapter_is_one_that_the_vendor_describes() {
         })
         .collect();
     let account = "/2010-04-01/Accounts/AC00000000000000000000000000000001";
-    let expected = ["POST Messages", "GET Messages", "POST Calls", "GET Calls", "POST Calls/CA", "POST Calls/CA"];
+    let expected =
+        ["POST Messages", "GET Messages", "POST Calls", "GET Calls", "POST Calls/CA", "POST Calls/CA"];
     let expected = expected.map(|request| {
         let (method, resource) = request.split_once(' ').unwrap();
         (format!("{method} {account}/{resource}.json"), Vec::new())
@@ -127,7 +137,12 @@ fn every_request_of_the_sdk_passes_the_check() {
 #[case::repeated("POST", "Messages.json", "To=%2B1&To=%2B2", "repeated field To")]
 #[case::no_number("POST", "Calls.json", "To=1&From=2&Timeout=soon", "Timeout has another type")]
 #[case::no_truth("POST", "Messages.json", "To=1&SmartEncoded=yes", "SmartEncoded has another type")]
-#[case::no_word("POST", "Calls/CAeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee.json", "Status=over", "Status is none of its words")]
+#[case::no_word(
+    "POST",
+    "Calls/CAeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee.json",
+    "Status=over",
+    "Status is none of its words"
+)]
 #[case::no_sid("POST", "Calls/CAxyz.json", "Status=completed", "Sid is too short")]
 #[case::no_url("POST", "Calls.json", "To=1&From=2&Url=voice", "Url is no URL")]
 #[case::query("GET", "Messages.json?Too=1", "", "unknown query field Too")]
@@ -135,7 +150,12 @@ fn every_request_of_the_sdk_passes_the_check() {
 #[case::body("GET", "Messages.json", "To=1", "a body where none belongs")]
 #[case::method("PUT", "Messages.json", "To=1", "no such operation: PUT")]
 #[case::path("POST", "Message.json", "To=1", "no such operation: POST")]
-fn a_wrong_request_is_found(#[case] method: &str, #[case] path: &str, #[case] body: &str, #[case] problem: &str) {
+fn a_wrong_request_is_found(
+    #[case] method: &str,
+    #[case] path: &str,
+    #[case] body: &str,
+    #[case] problem: &str,
+) {
     let url = format!("https://h.example/2010-04-01/Accounts/AC{}/{path}", "a".repeat(32));
     let problems = spec().check(method, &url, Some("application/x-www-form-urlencoded"), body.as_bytes());
     assert!(problems.first().is_some_and(|first| first.starts_with(problem)), "{problems:?}");
@@ -174,8 +194,7 @@ async fn a_text_is_accepted_over_a_real_socket() {
 #[case(Fault::Status(404), "rejected")]
 #[tokio::test]
 async fn a_send_that_fails_says_whether_it_may_have_happened(#[case] fault: Fault, #[case] expected: &str) {
-    let (emulator, twilio) = emulator().await;
-    emulator.fail(fault);
+    let (emulator, twilio) = failing(fault).await;
     assert_eq!(kind(&twilio.send(&message()).await.unwrap_err()), expected);
     assert_eq!(kind(&twilio.place(&call()).await.unwrap_err()), expected);
     assert_eq!(emulator.received().len(), 2, "nothing is sent twice");
@@ -190,8 +209,7 @@ async fn a_send_that_fails_says_whether_it_may_have_happened(#[case] fault: Faul
 #[case(Fault::Status(429), "rate limited")]
 #[tokio::test]
 async fn a_look_up_that_fails_changes_nothing(#[case] fault: Fault, #[case] expected: &str) {
-    let (emulator, twilio) = emulator().await;
-    emulator.fail(fault);
+    let (_emulator, twilio) = failing(fault).await;
     assert_eq!(kind(&twilio.find_sent(&message(), EPOCH).await.unwrap_err()), expected);
     assert_eq!(kind(&twilio.find_placed(&call(), EPOCH).await.unwrap_err()), expected);
 }
@@ -212,11 +230,11 @@ async fn a_server_that_is_not_there_has_surely_done_nothing() {
 #[case(Fault::Garbage)]
 #[tokio::test]
 async fn what_was_accepted_without_an_answer_is_found(#[case] fault: Fault) {
-    let (emulator, twilio) = emulator().await;
-    emulator.fail(fault);
+    let (emulator, twilio) = failing(fault).await;
     twilio.send(&message()).await.unwrap_err();
     twilio.place(&call()).await.unwrap_err();
     emulator.fail(Fault::None);
+    let twilio = Twilio::new(emulator.settings.clone(), HttpClient::new(Limits::default()));
     let found = twilio.find_sent(&message(), EPOCH).await.unwrap().map(|found| found.external_id);
     let sent = emulator.carrier.texts_to(&THEIRS.parse().unwrap());
     assert_eq!(found, Some(sent[0].sid.clone()));

@@ -111,7 +111,8 @@ impl Emulator {
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, MEBIBYTE).await.unwrap_or_default().to_vec();
-    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let content_type =
+        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (method, target) = (parts.method.to_string(), parts.uri.to_string());
     let received = Received { method, target, content_type, body: body.clone() };
     shared.received.lock().expect("no test panics while it holds the lock").push(received);
@@ -120,7 +121,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return StatusCode::from_u16(status).expect("tests use real statuses").into_response();
     }
     let url = format!("http://emulator{}", parts.uri);
-    let taken = shared.carrier.handle(&HttpRequest { method: parts.method, url, headers: parts.headers, body });
+    let taken =
+        shared.carrier.handle(&HttpRequest { method: parts.method, url, headers: parts.headers, body });
     match fault {
         Fault::None | Fault::Status(_) => {
             let status = StatusCode::from_u16(taken.status).expect("the carrier answers with real statuses");
@@ -128,7 +130,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         }
         Fault::Silence => std::future::pending().await,
         Fault::Break => {
-            let broken = futures_util::stream::once(async { Err::<Vec<u8>, _>(std::io::Error::other("broken")) });
+            let broken =
+                futures_util::stream::once(async { Err::<Vec<u8>, _>(std::io::Error::other("broken")) });
             Body::from_stream(broken).into_response()
         }
         Fault::Garbage => (StatusCode::CREATED, "<html>It works!</html>").into_response(),

@@ -168,4 +168,33 @@ mod tests {
     fn any_other_line_is_not() {
         assert_eq!(Ready::parse("listening on 127.0.0.1:1"), None);
     }
+
+    #[tokio::test]
+    async fn a_relay_that_is_asked_to_end_says_that_all_is_well() {
+        let relay = RelayProcess::start(&Home::temp(), &[]).await.unwrap();
+        assert!(relay.terminate().await.unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn a_killed_relay_leaves_a_home_that_starts_again() {
+        let home = Home::temp();
+        let killed = RelayProcess::start(&home, &[]).await.unwrap();
+        killed.kill9().await.unwrap();
+        let next = RelayProcess::start(&home, &[]).await.unwrap();
+        assert_eq!(next.socket(), home.paths().socket());
+    }
+
+    #[tokio::test]
+    async fn a_relay_under_another_program_is_ended_by_its_own_id() {
+        let relay = RelayProcess::start_under(&["strace", "-f", "-o", "/dev/null"], &Home::temp(), &[])
+            .await
+            .unwrap();
+        assert!(relay.terminate().await.unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_cannot_start_tells_why() {
+        let problem = RelayProcess::start(&Home::temp(), &[("COMMS_MODE", "neither")]).await.unwrap_err();
+        assert!(format!("{problem:#}").contains("mode"), "{problem:#}");
+    }
 }

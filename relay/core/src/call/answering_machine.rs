@@ -12,8 +12,9 @@ pub(super) struct AnsweringMachine {
     step: Step,
     started: bool,
     reminded: bool,
-    /// What the caller said, a line for each turn.
+    /// What the caller said, a line for each turn; keys pressed in a row are one line.
     transcript: String,
+    typing: bool,
     callback: Option<String>,
     /// The last turn that the transcript has.
     noted: u64,
@@ -40,8 +41,8 @@ pub(super) enum Next {
 }
 
 impl AnsweringMachine {
-    /// Takes the call, or takes it again, and gives its first words. What the caller has just said is taken down;
-    /// if a question of ours came before it, it is taken for the answer.
+    /// Takes the call, or takes it again, and gives its first words. If the caller has spoken since it last asked,
+    /// that is the answer.
     pub(super) fn begin(&mut self, answered: bool, opening: &str, words: &Words) -> String {
         if self.started && answered {
             self.advance();
@@ -61,7 +62,9 @@ impl AnsweringMachine {
             return false;
         }
         self.noted = seq;
-        if !self.transcript.is_empty() {
+        let goes_on_typing = self.typing && turn.digits.is_some();
+        self.typing = turn.digits.is_some();
+        if !self.transcript.is_empty() && !goes_on_typing {
             self.transcript.push('\n');
         }
         self.transcript.push_str(&turn.text);

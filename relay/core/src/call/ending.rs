@@ -16,6 +16,8 @@ impl Call {
         if let Stage::Leaving { until } = self.stage
             && now.elapsed >= until
         {
+            // The caller may have added something to the last words.
+            self.settle_voicemail(effects);
             effects.extend([Effect::HangUp, Effect::WakeAgent]);
             self.stage = Stage::Over;
         }

@@ -80,7 +80,7 @@ pub enum Effect {
 /// What a caller leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Voicemail {
-    /// What the caller said, a line for each turn; empty if nothing.
+    /// What the caller said, a line for each turn, keys pressed in a row being one; empty if nothing.
     pub transcript: String,
     /// When and where to call back, in the caller's words or keys.
     pub callback: Option<String>,
@@ -102,12 +102,8 @@ pub struct Speech {
 }
 
 impl Speech {
-    pub(super) fn says_more_than_goodbye(&self) -> bool {
+    pub(super) fn has_words(&self) -> bool {
         !self.text.trim().is_empty() || self.digits.is_some()
-    }
-
-    pub(super) fn says_something(&self) -> bool {
-        self.says_more_than_goodbye() || self.end_call
     }
 }
 

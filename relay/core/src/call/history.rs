@@ -26,7 +26,7 @@ struct Turn {
     seq: u64,
     id: TurnId,
     /// What the caller said; nothing for a silence, and once it is of no more use.
-    said: Option<CallTurn>,
+    said: Option<Box<CallTurn>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +42,11 @@ impl History {
         Self { turns: [opening].into(), answered: 0, passed: 0, confirmed: 0 }
     }
 
+    /// In bytes, without the texts of what is still waited for.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.turns.len()
+    pub(super) fn size(&self) -> usize {
+        let ids = self.turns.iter().map(|turn| turn.id.as_str().len()).sum::<usize>();
+        self.turns.capacity() * size_of::<Turn>() + self.said().count() * size_of::<CallTurn>() + ids
     }
 
     /// The turn that words without an id answer.
@@ -53,7 +55,7 @@ impl History {
     }
 
     pub(super) fn push(&mut self, said: CallTurn) {
-        self.append(said.turn_id.clone(), Some(said));
+        self.append(said.turn_id.clone(), Some(Box::new(said)));
     }
 
     /// A turn that is not known any more, or never was, counts as answered: saying nothing twice comes first.
@@ -102,7 +104,7 @@ impl History {
     }
 
     fn said(&self) -> impl Iterator<Item = (u64, &CallTurn)> {
-        self.turns.iter().filter_map(|turn| Some((turn.seq, turn.said.as_ref()?)))
+        self.turns.iter().filter_map(|turn| Some((turn.seq, turn.said.as_deref()?)))
     }
 
     fn seq(&self, id: &TurnId) -> Option<u64> {
@@ -113,7 +115,7 @@ impl History {
         self.turns.back().expect("the opening turn is there, and the latest is never dropped")
     }
 
-    fn append(&mut self, id: TurnId, said: Option<CallTurn>) {
+    fn append(&mut self, id: TurnId, said: Option<Box<CallTurn>>) {
         let seq = self.last().seq + 1;
         self.turns.push_back(Turn { seq, id, said });
         self.prune();

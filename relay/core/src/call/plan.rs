@@ -68,7 +68,7 @@ impl Default for Timing {
 }
 
 impl Timing {
-    pub(super) fn to_speak(&self, text: &str) -> Duration {
+    pub(super) fn speaking(&self, text: &str) -> Duration {
         self.speech_per_char.saturating_mul(u32::try_from(text.chars().count()).unwrap_or(u32::MAX))
     }
 }

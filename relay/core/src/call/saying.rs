@@ -92,7 +92,7 @@ impl Call {
     fn spoken(&mut self, turn: CallTurn, now: &Moment, effects: &mut Vec<Effect>) {
         let replaces_filler = self.speech.as_ref().is_some_and(|speech| speech.is_filler);
         let begins = if replaces_filler { now.elapsed } else { self.speaking_until.max(now.elapsed) };
-        self.speaking_until = begins.saturating_add(self.plan.timing.to_speak(&turn.text));
+        self.speaking_until = begins.saturating_add(self.plan.timing.speaking(&turn.text));
         self.speech = Some(LastSpeech { id: turn.id.clone(), is_filler: false });
         effects.push(Effect::Record(turn));
     }

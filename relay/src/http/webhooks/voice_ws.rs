@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use relay_core::signature::Body;
 
-use super::{agent, check_as};
+use super::{agent, refuse_unsigned};
 use crate::app::App;
 use crate::voice;
 
@@ -20,7 +20,7 @@ const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 pub(in crate::http) async fn upgrade(State(app): State<App>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let scheme = if app.public_base.scheme() == "https" { "wss" } else { "ws" };
-    if let Err(refusal) = check_as(&app, &parts, Body::None, scheme) {
+    if let Some(refusal) = refuse_unsigned(&app, &parts, Body::None, scheme) {
         return refusal;
     }
     let agent = match agent(&app, &mut parts).await {

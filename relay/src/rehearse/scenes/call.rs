@@ -37,7 +37,8 @@ pub(super) async fn play(stage: &Stage, agent: &mut Agent, report: &mut Report) 
     expect(&heard["turns"], FIRST_WORDS)?;
     report.line("person", FIRST_WORDS)?;
 
-    let mut call = Conversation { agent, call_sid: &call_sid, turn_id: text_of(&heard, "turnId")?.to_owned() };
+    let mut call =
+        Conversation { agent, call_sid: &call_sid, turn_id: text_of(&heard, "turnId")?.to_owned() };
     let interrupting = async {
         person.hears(FIRST_ANSWER).await?;
         person.interrupts(HEARD).await?;
@@ -66,9 +67,11 @@ pub(super) async fn play(stage: &Stage, agent: &mut Agent, report: &mut Report) 
         person.hears(GOODBYE).await?;
         person.is_let_go().await
     });
-    (ended?, let_go?);
+    ended?;
+    let_go?;
     report.line("agent", GOODBYE)?;
-    let transcript = agent.call("comms_get_messages", json!({ "callSid": call_sid, "waitSeconds": 5 })).await?;
+    let transcript =
+        agent.call("comms_get_messages", json!({ "callSid": call_sid, "waitSeconds": 5 })).await?;
     let turns = transcript["turns"].as_array().map_or(0, Vec::len);
     ensure!(turns >= 7, "the transcript has only {turns} turns: {transcript}");
     report.line("relay", &format!("hung up; the transcript has {turns} turns"))

@@ -12,9 +12,10 @@ use shared::model::{CallStatus, Direction, MessageKind, Responder};
 use super::finish;
 use crate::app::{App, webhook_url};
 use crate::observability::events;
+use crate::services::audit::{self, Act};
 use crate::services::inbox::{CallEntry, insert_call_entry};
 use crate::services::outbox::CALLBACK_OVERRIDES;
-use crate::services::{ServiceError, audit, live_calls};
+use crate::services::{ServiceError, live_calls};
 
 /// How often the caller is connected to us again after the socket was lost.
 const MAX_RECONNECTS: i64 = 3;
@@ -82,7 +83,7 @@ async fn inbound(app: &App, agent: &AgentId, call: CarrierCall) -> Result<(CallL
                     let earlier = call_logs::find_by_sid(tx, &call.call_sid).await?;
                     return Ok((earlier.ok_or(ServiceError::NotFound("call"))?, false));
                 }
-                audit::append(tx, now, "carrier", "call.inbound", row.session_id.as_str(), &[]).await?;
+                audit::append(tx, now, Act("carrier", "call.inbound", row.session_id.as_str()), &[]).await?;
                 call_logs::insert(tx, &row).await?;
                 let entry = CallEntry {
                     id: MessageId::generate(),
@@ -126,9 +127,11 @@ async fn answered(
                     Some(known) if *known != sid => Err(ServiceError::NotFound("call")),
                     Some(_) => Ok(row),
                     None => {
-                        let named = call_logs::set_call_sid(tx, &session, &sid, CallStatus::InProgress).await?;
+                        let named =
+                            call_logs::set_call_sid(tx, &session, &sid, CallStatus::InProgress).await?;
                         let detail = [("call_sid", sid.as_str())];
-                        audit::append(tx, now, "carrier", "call.placed", session.as_str(), &detail).await?;
+                        audit::append(tx, now, Act("carrier", "call.placed", session.as_str()), &detail)
+                            .await?;
                         Ok(named.unwrap_or(row))
                     }
                 }
@@ -143,7 +146,8 @@ fn connect(app: &App, row: &CallLog, greeting: Option<String>) -> String {
     let mut base = app.public_base.clone();
     let scheme = if base.scheme() == "https" { "wss" } else { "ws" };
     base.set_scheme(scheme).expect("http and ws are both special schemes");
-    let ended = app.webhook_url(&row.agent_id, &format!("call-status?session={}&relay=ended", row.session_id));
+    let ended =
+        app.webhook_url(&row.agent_id, &format!("call-status?session={}&relay=ended", row.session_id));
     twiml::connect_relay(&RelayTwiml {
         url: webhook_url(&base, &row.agent_id, "voice-ws"),
         action: format!("{ended}{CALLBACK_OVERRIDES}"),

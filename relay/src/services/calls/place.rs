@@ -11,10 +11,11 @@ use shared::protocol::{CallPlaced, ErrorCode, MakeCall};
 use super::finish;
 use crate::app::App;
 use crate::observability::events;
+use crate::services::audit::{self, Act};
 use crate::services::live_calls::Caller;
 use crate::services::messages::{check_key, digest, key_reused, no_number};
 use crate::services::outbox::CALLBACK_OVERRIDES;
-use crate::services::{ServiceError, audit, policy};
+use crate::services::{ServiceError, policy};
 
 const MAX_TEXT_CHARACTERS: usize = 1_000;
 
@@ -152,7 +153,7 @@ async fn record_intent(app: &App, row: CallLog) -> Result<(), ServiceError> {
                 };
                 contacts::record_outbound(tx, &key, row.created_at).await?;
                 let (actor, subject) = (format!("agent:{}", row.agent_id), row.session_id.as_str());
-                audit::append(tx, row.created_at, &actor, "call.intended", subject, &[]).await?;
+                audit::append(tx, row.created_at, Act(&actor, "call.intended", subject), &[]).await?;
                 call_logs::insert(tx, &row).await?;
                 Ok(())
             }
@@ -204,7 +205,7 @@ async fn named(app: &App, row: &CallLog, placed: &PlacedCall) -> Result<CallLog,
             async move {
                 if call_logs::set_call_sid(tx, &session, &placed.call_sid, placed.status).await?.is_some() {
                     let detail = [("call_sid", placed.call_sid.as_str())];
-                    audit::append(tx, now, "relay", "call.placed", session.as_str(), &detail).await?;
+                    audit::append(tx, now, Act("relay", "call.placed", session.as_str()), &detail).await?;
                 }
                 call_logs::find(tx, &session).await?.ok_or(ServiceError::NotFound("call"))
             }

@@ -16,11 +16,7 @@ use crate::services::live_calls::LiveCall;
 
 /// Stores what the caller has said so far. A complete one is announced in the same transaction, so that the caller
 /// is thanked only for what the agent will get.
-pub(crate) async fn store_voicemail(
-    app: &App,
-    call: &LiveCall,
-    spoken: Spoken,
-) -> Result<(), ServiceError> {
+pub(crate) async fn store_voicemail(app: &App, call: &LiveCall, spoken: Spoken) -> Result<(), ServiceError> {
     let now = app.now();
     let (session, agent, caller) = (call.session_id.clone(), call.agent_id.clone(), call.from.clone());
     let complete = spoken.complete;
@@ -58,7 +54,9 @@ pub(crate) async fn announce_voicemail(app: &App, session: &SessionId) -> Result
         .db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
-                let Some(row) = voicemail_messages::find_by_session(tx, &session).await? else { return Ok(None) };
+                let Some(row) = voicemail_messages::find_by_session(tx, &session).await? else {
+                    return Ok(None);
+                };
                 let agent = row.agent_id.clone();
                 announce(tx, row, now).await?;
                 Ok(Some(agent))

@@ -27,7 +27,7 @@ const MAX_WAIT: Duration = Duration::from_secs(600);
 
 enum Found {
     Live(Arc<LiveCall>),
-    Over(CallLog),
+    Over(Box<CallLog>),
 }
 
 /// Hears what the other side says. Claims the call if nobody has.
@@ -39,7 +39,7 @@ pub async fn listen(
 ) -> Result<CallTurns, ServiceError> {
     let call = match find(app, caller, &wanted.call_sid).await? {
         Found::Live(call) => call,
-        Found::Over(row) => return transcript(app, row).await,
+        Found::Over(row) => return transcript(app, *row).await,
     };
     let attention = call.claim(app, caller).await?;
     let (view, status) = call.hear(app, None, wait(wanted.wait_seconds), cancelled).await;
@@ -103,8 +103,10 @@ fn to_speech(wanted: &Speak) -> Result<Speech, ServiceError> {
         return Err(ServiceError::Invalid { field: "body", problem });
     }
     let digits = wanted.digits.as_deref().map(str::parse).transpose();
-    let digits = digits
-        .map_err(|_| ServiceError::Invalid { field: "digits", problem: "it must be of 0-9, *, # and w".to_owned() })?;
+    let digits = digits.map_err(|_| ServiceError::Invalid {
+        field: "digits",
+        problem: "it must be of 0-9, *, # and w".to_owned(),
+    })?;
     Ok(Speech {
         turn_id: wanted.turn_id.clone(),
         text: sanitize::clean(&wanted.body).text,
@@ -128,7 +130,7 @@ async fn find(app: &App, caller: &Caller, sid: &CallSid) -> Result<Found, Servic
         .filter(|row| row.agent_id == caller.agent)
         .ok_or(ServiceError::NotFound("call"))?;
     if row.status.is_final() {
-        return Ok(Found::Over(row));
+        return Ok(Found::Over(Box::new(row)));
     }
     Ok(Found::Live(app.live_calls.ensure(app, &row, sid)))
 }
@@ -159,7 +161,8 @@ impl LiveCall {
     async fn claim(self: &Arc<Self>, app: &App, caller: &Caller) -> Result<Attention, ServiceError> {
         let first = {
             let mut state = self.state();
-            let attentive = state.listening > 0 || state.listened_at.is_some_and(|at| at.elapsed() < ATTENTION);
+            let attentive =
+                state.listening > 0 || state.listened_at.is_some_and(|at| at.elapsed() < ATTENTION);
             let held = state.owner.is_some_and(|owner| owner != caller.session);
             if held && attentive {
                 return Err(ServiceError::refused(

@@ -60,7 +60,11 @@ impl Mode {
             "require" => Self::Require,
             "verify-ca" => Self::VerifyCa,
             "verify-full" => Self::VerifyFull,
-            _ => return Err(StoreError::Misuse("sslmode is disable, prefer, require, verify-ca or verify-full")),
+            _ => {
+                return Err(StoreError::Misuse(
+                    "sslmode is disable, prefer, require, verify-ca or verify-full",
+                ));
+            }
         })
     }
 
@@ -221,7 +225,8 @@ mod tests {
             return if startup_code(&mut stream) == Some(PROTOCOL_3) { PlainStartup } else { OnlyTlsRequest };
         };
         stream.write_all(b"S").unwrap();
-        let mut stream = rustls::StreamOwned::<_, TcpStream>::new(ServerConnection::new(tls).unwrap(), stream);
+        let mut stream =
+            rustls::StreamOwned::<_, TcpStream>::new(ServerConnection::new(tls).unwrap(), stream);
         if startup_code(&mut stream) == Some(PROTOCOL_3) { EncryptedStartup } else { BrokenHandshake }
     }
 
@@ -233,7 +238,8 @@ mod tests {
 
     /// A server with a certificate for `localhost`, signed by the root in the fixtures.
     fn tls_config() -> Arc<ServerConfig> {
-        let chain = CertificateDer::pem_file_iter(fixture("server.pem")).unwrap().map(Result::unwrap).collect();
+        let chain =
+            CertificateDer::pem_file_iter(fixture("server.pem")).unwrap().map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_file(fixture("server.key")).unwrap();
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
@@ -254,7 +260,10 @@ mod tests {
     #[case("?sslmode=verify-ca", OnlyTlsRequest)]
     #[case("?sslmode=verify-full", OnlyTlsRequest)]
     #[tokio::test]
-    async fn a_server_without_tls_sees_no_more_than_the_mode_allows(#[case] query: &str, #[case] expected: Seen) {
+    async fn a_server_without_tls_sees_no_more_than_the_mode_allows(
+        #[case] query: &str,
+        #[case] expected: Seen,
+    ) {
         let (port, seen) = server(None);
         connect(&format!("postgres://comms@localhost:{port}/comms{query}")).await;
         assert_eq!(seen.join().unwrap(), expected);
@@ -296,6 +305,9 @@ mod tests {
     fn a_root_certificate_is_looked_for_beside_the_configuration() {
         let url = "postgres://comms@localhost/comms?sslmode=verify-full&sslrootcert=root%2Epem";
         let base = fixture("");
-        assert_eq!((Target::parse(url, &base).is_ok(), Target::parse(url, &base.join("none")).is_ok()), (true, false));
+        assert_eq!(
+            (Target::parse(url, &base).is_ok(), Target::parse(url, &base.join("none")).is_ok()),
+            (true, false)
+        );
     }
 }

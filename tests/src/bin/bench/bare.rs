@@ -25,7 +25,12 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn start(words: &[&str]) -> Result<Self> {
         let mut command = Command::new(own_program()?);
-        let mut child = command.args(words).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let mut child = command
+            .args(words)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("failed to start a bare server")?;
         let mut address = String::new();
         BufReader::new(child.stdout.take().context("stdout is no pipe")?).read_line(&mut address).await?;
         Ok(Self { child, address: address.trim_end().to_owned() })
