@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 pub use mcp::McpProcess;
 pub use relay::RelayProcess;
@@ -77,7 +78,7 @@ impl Home {
 #[derive(Debug)]
 struct Stderr {
     text: Arc<Mutex<String>>,
-    _reader: JoinSet<()>,
+    reader: JoinSet<()>,
 }
 
 impl Stderr {
@@ -93,7 +94,14 @@ impl Stderr {
                 text.push('\n');
             }
         });
-        Self { text, _reader: reader }
+        Self { text, reader }
+    }
+
+    /// Everything, once the process has closed its end.
+    async fn whole(mut self) -> String {
+        // A process that stays silent and alive has nothing to add.
+        drop(timeout(PATIENCE, self.reader.join_next()).await);
+        self.text()
     }
 
     fn text(&self) -> String {

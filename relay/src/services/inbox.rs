@@ -3,178 +3,32 @@
 //! A message is stored first. A reader leases it, and it counts as read only once the reader has confirmed that
 //! its host got the answer. Without that, the lease ends and the message is handed over again.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod changes;
+mod receive;
+
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use relay_core::sanitize;
-use relay_store::contacts::{self, ContactKey};
 use relay_store::messages::{self, Lease, ListFilter, Message, UnreadFilter};
-use relay_store::{Conn, webhook_events};
 use ring::rand::{SecureRandom, SystemRandom};
-use shared::ids::{AgentId, CallSid, ExternalId, LeaseId, MessageId};
-use shared::model::{
-    Channel, Contact, Direction, Media, MessageKind, MessageStatus, Missed, Standing, Timestamp, Trust,
-    Unread,
-};
+use shared::ids::{AgentId, LeaseId};
+use shared::model::{Contact, Direction, Missed, Trust, Unread};
 use shared::protocol::{GetMessages, MessagePage};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::ServiceError;
 use super::audit::{self, Act};
 use crate::app::App;
-use crate::observability::events;
+
+pub use changes::Inboxes;
+pub(crate) use receive::{CallEntry, insert_call_entry};
+pub use receive::{InboundMessage, receive};
 
 /// How long a reader may take to confirm. Sessions that end give their leases back at once; this is for the rest.
 const LEASE: Duration = Duration::from_secs(120);
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 200;
-
-/// A message from outside, as a carrier's webhook brings it.
-#[derive(Clone, Debug)]
-pub struct InboundMessage {
-    pub channel: Channel,
-    pub external_id: ExternalId,
-    pub from: String,
-    pub to: String,
-    pub sender_name: Option<String>,
-    pub body: String,
-    pub media: Vec<Media>,
-}
-
-/// Stores a message and wakes who waits for it. The same event again changes nothing.
-pub async fn receive(app: &App, agent: &AgentId, inbound: InboundMessage) -> Result<(), ServiceError> {
-    let now = app.now();
-    let owner = agent.clone();
-    let first = app
-        .db
-        .transaction::<_, ServiceError, _>(move |tx| {
-            async move {
-                if !webhook_events::record(tx, "message", inbound.external_id.as_str(), now).await? {
-                    return Ok(false);
-                }
-                insert_inbound(tx, owner, inbound, now).await?;
-                Ok(true)
-            }
-            .boxed()
-        })
-        .await?;
-    if first {
-        app.inboxes.changed(agent);
-        events::message_received(agent);
-    }
-    Ok(())
-}
-
-async fn insert_inbound(
-    tx: &mut Conn,
-    agent_id: AgentId,
-    inbound: InboundMessage,
-    now: Timestamp,
-) -> Result<(), ServiceError> {
-    let id = MessageId::generate();
-    let key = ContactKey { agent_id, channel: inbound.channel, address: inbound.from };
-    let contact = contacts::record_inbound(tx, &key, inbound.sender_name.as_deref(), now).await?;
-    let cleaned = sanitize::clean(&inbound.body);
-    let detail = [("agent", key.agent_id.as_str()), ("external_id", inbound.external_id.as_str())];
-    let seq = audit::append(tx, now, Act("carrier", "message.received", id.as_str()), &detail).await?;
-    let message = Message {
-        standing: standing(&contact),
-        contact_name: contact.name,
-        to_address: inbound.to,
-        body: cleaned.text,
-        removed_characters: cleaned.removed,
-        media: inbound.media,
-        external_id: Some(inbound.external_id),
-        ..entry(id, seq, key, now)
-    };
-    messages::insert(tx, &message).await?;
-    Ok(())
-}
-
-fn standing(contact: &contacts::Contact) -> Standing {
-    match contact {
-        contact if contact.blocked => Standing::Blocked,
-        contact if contact.outbound_count == 0 && contact.inbound_count <= 1 => Standing::New,
-        _ => Standing::Known,
-    }
-}
-
-/// Puts a call that rings, or a voicemail, into the inbox. `contact` is the other side.
-pub(crate) async fn insert_call_entry(
-    tx: &mut Conn,
-    entry_of: CallEntry,
-    now: Timestamp,
-) -> Result<(), ServiceError> {
-    let key = ContactKey { agent_id: entry_of.agent_id, channel: Channel::Voice, address: entry_of.from };
-    let contact = match entry_of.kind {
-        MessageKind::Call => Some(contacts::record_inbound(tx, &key, None, now).await?),
-        _ => contacts::find(tx, &key).await?,
-    };
-    let detail = [("agent", key.agent_id.as_str()), ("call", entry_of.call_sid.as_str())];
-    let action = if entry_of.kind == MessageKind::Call { "call.received" } else { "voicemail.received" };
-    let seq = audit::append(tx, now, Act("carrier", action, entry_of.id.as_str()), &detail).await?;
-    let message = Message {
-        kind: entry_of.kind,
-        standing: contact.as_ref().map_or(Standing::New, standing),
-        contact_name: contact.and_then(|contact| contact.name),
-        to_address: entry_of.to,
-        body: entry_of.text,
-        call_sid: Some(entry_of.call_sid),
-        ..entry(entry_of.id, seq, key, now)
-    };
-    messages::insert(tx, &message).await?;
-    Ok(())
-}
-
-/// What [`insert_call_entry`] stores.
-pub(crate) struct CallEntry {
-    pub id: MessageId,
-    pub kind: MessageKind,
-    pub agent_id: AgentId,
-    pub call_sid: CallSid,
-    pub from: String,
-    pub to: String,
-    pub text: String,
-}
-
-/// An unread inbound row with nothing in it.
-fn entry(id: MessageId, seq: i64, key: ContactKey, now: Timestamp) -> Message {
-    Message {
-        id,
-        seq,
-        agent_id: key.agent_id,
-        kind: MessageKind::Message,
-        channel: key.channel,
-        direction: Direction::Inbound,
-        from_address: key.address.clone(),
-        to_address: String::new(),
-        contact_address: key.address,
-        contact_name: None,
-        standing: Standing::New,
-        subject: None,
-        body: String::new(),
-        media: Vec::new(),
-        call_sid: None,
-        status: MessageStatus::Received,
-        external_id: None,
-        error_code: None,
-        attempt: 0,
-        lease_id: None,
-        lease_until: Timestamp::from_millis(0),
-        read_at: None,
-        removed_characters: 0,
-        segments: None,
-        cost_micros: None,
-        currency: None,
-        idempotency_key: None,
-        request_hash: None,
-        created_at: now,
-        updated_at: now,
-    }
-}
 
 /// Hands over what fits the question, waiting for it if that was asked.
 pub async fn get(
@@ -403,52 +257,4 @@ pub async fn release_all(app: &App) -> Result<(), ServiceError> {
         .transaction(|tx| async move { messages::release_all_leases(tx).await.map(|_| ()) }.boxed())
         .await
         .map_err(|problem: relay_store::StoreError| problem.into())
-}
-
-/// Wakes waiting readers, and knows how much is unread without asking the database each time.
-#[derive(Debug, Default)]
-pub struct Inboxes(Mutex<HashMap<AgentId, Arc<Inbox>>>);
-
-#[derive(Debug)]
-pub(crate) struct Inbox {
-    /// Counts changes; its value means nothing else.
-    pub(crate) changes: watch::Sender<u64>,
-    /// What is unread as of which change.
-    counted: Mutex<Option<(u64, Unread)>>,
-}
-
-impl Inboxes {
-    pub(crate) fn of(&self, agent: &AgentId) -> Arc<Inbox> {
-        let mut inboxes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(inbox) = inboxes.get(agent) {
-            return Arc::clone(inbox);
-        }
-        let inbox = Arc::new(Inbox { changes: watch::Sender::new(0), counted: Mutex::default() });
-        inboxes.insert(agent.clone(), Arc::clone(&inbox));
-        inbox
-    }
-
-    /// Something was committed that an agent's readers should see.
-    pub(crate) fn changed(&self, agent: &AgentId) {
-        self.of(agent).changes.send_modify(|count| *count += 1);
-    }
-
-    /// How much is unread; asks the database only after a change.
-    pub(crate) async fn unread(&self, app: &App, agent: &AgentId) -> Result<Unread, ServiceError> {
-        let inbox = self.of(agent);
-        let change = *inbox.changes.borrow();
-        let known = *inbox.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, unread)) = known.filter(|(at, _)| *at == change) {
-            return Ok(unread);
-        }
-        let agent = agent.clone();
-        let unread = app
-            .db
-            .read::<_, ServiceError, _>(move |conn| {
-                async move { Ok(messages::count_unread(conn, &agent).await?) }.boxed()
-            })
-            .await?;
-        *inbox.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((change, unread));
-        Ok(unread)
-    }
 }

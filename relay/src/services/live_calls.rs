@@ -33,6 +33,9 @@ const FRAME_QUEUE: usize = 64;
 /// A socket that was lost may come back within this time; then the call is over.
 const LOST_AFTER: Duration = Duration::from_secs(15);
 
+/// The time between the answer of a call and its socket, and then some.
+const OPENED_WITHIN: Duration = Duration::from_secs(60);
+
 /// One session of an agent: a connection on the local socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey(pub u64);
@@ -98,6 +101,7 @@ impl LiveCalls {
         let owner = lock(&self.placed).remove(&row.session_id);
         let call = Arc::new(LiveCall::new(app, row, sid.clone(), owner));
         calls.insert(sid.clone(), Arc::clone(&call));
+        app.tasks.spawn(end_unless_opened(app.clone(), Arc::clone(&call)));
         call
     }
 
@@ -265,6 +269,23 @@ fn store_voicemail(
         }
         call.take(&app, Event::VoicemailStored { ok: stored.is_ok() }).await;
     })
+}
+
+/// A caller may hang up before the socket opens, and the carrier's word of it may be lost.
+async fn end_unless_opened(app: App, call: Arc<LiveCall>) {
+    let patience = Duration::from_secs(app.config.voice.ring_seconds.into()) + OPENED_WITHIN;
+    tokio::select! {
+        () = tokio::time::sleep(patience) => (),
+        () = app.stop.cancelled() => return,
+    }
+    let opened = {
+        let state = call.state();
+        state.opened.is_some() || state.status.is_final()
+    };
+    if !opened {
+        calls::finish(&app, &call.session_id, CallStatus::NoAnswer, None).await;
+        end(&app, &call, CallStatus::NoAnswer).await;
+    }
 }
 
 /// The call is over: lets the machine and every listener know, and stores what it leaves behind.

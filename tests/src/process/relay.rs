@@ -59,10 +59,11 @@ impl RelayProcess {
         let stderr = Stderr::capture(child.stderr.take().context("stderr is no pipe")?);
         let mut stdout = BufReader::new(child.stdout.take().context("stdout is no pipe")?);
         let mut line = String::new();
-        let read = timeout(PATIENCE, stdout.read_line(&mut line)).await;
+        let in_time = timeout(PATIENCE, stdout.read_line(&mut line)).await.is_ok();
         let Some(ready) = Ready::parse(&line) else {
-            let heard = if read.is_err() { "nothing in time" } else { line.trim() };
-            bail!("the relay did not start, it said {heard:?} and:\n{}", stderr.text());
+            drop(child.start_kill());
+            let heard = if in_time { line.trim() } else { "nothing in time" };
+            bail!("the relay did not start, it said {heard:?} and:\n{}", stderr.whole().await);
         };
         Ok(Self { child, ready, stderr, _stdout: stdout })
     }
@@ -171,7 +172,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_relay_that_is_asked_to_end_says_that_all_is_well() {
-        let relay = RelayProcess::start(&Home::temp(), &[]).await.unwrap();
+        let home = Home::temp();
+        let relay = RelayProcess::start(&home, &[]).await.unwrap();
         assert!(relay.terminate().await.unwrap().success());
     }
 
@@ -186,15 +188,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_relay_under_another_program_is_ended_by_its_own_id() {
-        let relay = RelayProcess::start_under(&["strace", "-f", "-o", "/dev/null"], &Home::temp(), &[])
-            .await
-            .unwrap();
+        let home = Home::temp();
+        let relay =
+            RelayProcess::start_under(&["strace", "-f", "-o", "/dev/null"], &home, &[]).await.unwrap();
         assert!(relay.terminate().await.unwrap().success());
     }
 
     #[tokio::test]
     async fn a_relay_that_cannot_start_tells_why() {
-        let problem = RelayProcess::start(&Home::temp(), &[("COMMS_MODE", "neither")]).await.unwrap_err();
+        let home = Home::temp();
+        let problem = RelayProcess::start(&home, &[("COMMS_MODE", "neither")]).await.unwrap_err();
         assert!(format!("{problem:#}").contains("mode"), "{problem:#}");
     }
 }

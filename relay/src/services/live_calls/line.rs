@@ -94,7 +94,8 @@ impl Socket {
         tasks.spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep(LOST_AFTER) => (),
-                () = app.stop.cancelled() => (),
+                // The carrier asks again what to do, and finds the next relay.
+                () = app.stop.cancelled() => return,
             }
             let lost = {
                 let state = lock(&self.call.state);
