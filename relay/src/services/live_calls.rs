@@ -6,7 +6,7 @@
 mod hold;
 mod line;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -82,6 +82,8 @@ struct State {
     owner: Option<SessionKey>,
     listening: usize,
     listened_at: Option<Instant>,
+    /// To be stored one after the other: a later one has all that an earlier one has.
+    voicemails: VecDeque<Voicemail>,
 }
 
 impl State {
@@ -169,6 +171,7 @@ impl LiveCall {
                 owner,
                 listening: 0,
                 listened_at: None,
+                voicemails: VecDeque::new(),
             }),
         }
     }
@@ -219,7 +222,14 @@ impl LiveCall {
                 self.timer.send_replace(at.zip(opened).map(|(at, opened)| opened + at));
             }
             Effect::StoreVoicemail(voicemail) => {
-                app.tasks.spawn(store_voicemail(app.clone(), Arc::clone(self), voicemail));
+                let is_first = {
+                    let mut state = self.state();
+                    state.voicemails.push_back(voicemail);
+                    state.voicemails.len() == 1
+                };
+                if is_first {
+                    app.tasks.spawn(store_voicemails(app.clone(), Arc::clone(self)));
+                }
             }
         }
     }
@@ -256,19 +266,33 @@ impl LiveCall {
     }
 }
 
-/// Boxed, because what it stores leads back to the machine.
-fn store_voicemail(
-    app: App,
-    call: Arc<LiveCall>,
-    voicemail: Voicemail,
-) -> futures_util::future::BoxFuture<'static, ()> {
+/// Stores what waits, in order, and tells the machine of each. Boxed, because that leads back here.
+fn store_voicemails(app: App, call: Arc<LiveCall>) -> futures_util::future::BoxFuture<'static, ()> {
     Box::pin(async move {
-        let stored = calls::store_voicemail(&app, &call, voicemail).await;
-        if let Err(problem) = &stored {
-            events::failed_inside("store a voicemail", problem);
+        let mut next = call.state().voicemails.front().cloned();
+        while let Some(voicemail) = next {
+            let stored = calls::store_voicemail(&app, &call, voicemail).await;
+            if let Err(problem) = &stored {
+                events::failed_inside("store a voicemail", problem);
+            }
+            call.take(&app, Event::VoicemailStored { ok: stored.is_ok() }).await;
+            // Taken out only here, so that what comes meanwhile waits for this task instead of starting another.
+            let mut state = call.state();
+            state.voicemails.pop_front();
+            next = state.voicemails.front().cloned();
         }
-        call.take(&app, Event::VoicemailStored { ok: stored.is_ok() }).await;
+        let is_over = call.state().status.is_final();
+        if is_over {
+            announce_voicemail(&app, &call).await;
+        }
     })
+}
+
+async fn announce_voicemail(app: &App, call: &LiveCall) {
+    if let Err(problem) = calls::announce_voicemail(app, &call.session_id).await {
+        // The row is there; the next start of the relay announces it.
+        events::failed_inside("announce a voicemail", &problem);
+    }
 }
 
 /// A caller may hang up before the socket opens, and the carrier's word of it may be lost.
@@ -291,17 +315,14 @@ async fn end_unless_opened(app: App, call: Arc<LiveCall>) {
 /// The call is over: lets the machine and every listener know, and stores what it leaves behind.
 pub(crate) async fn end(app: &App, call: &Arc<LiveCall>, status: CallStatus) {
     lock(&app.live_calls.calls).remove(&call.call_sid);
-    call.take(app, Event::Closed).await;
     {
         let mut state = call.state();
         state.status = status;
         state.frames = None;
     }
+    call.take(app, Event::Closed).await;
     call.changed();
-    if let Err(problem) = calls::announce_voicemail(app, &call.session_id).await {
-        // The row is there; the next start of the relay announces it.
-        events::failed_inside("announce a voicemail", &problem);
-    }
+    announce_voicemail(app, call).await;
     events::call_ended(&call.call_sid, status);
 }
 
