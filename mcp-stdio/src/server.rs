@@ -35,8 +35,8 @@ next message or call, give until:\"next\".
 
 Calls: comms_make_call gives a callSid at once. Then hold the call with comms_send_message {callSid, body, \
 turnId}: it speaks, waits, and gives what the other side said since (`heard`) and the turnId for your next \
-words. An empty body only listens, as does comms_get_messages {callSid}. Go on until callStatus is no longer \
-in-progress; endCall:true hangs up after your words. Answer within a few seconds: the caller hears fillers, and \
+words. An empty body only listens, as does comms_get_messages {callSid}. While callStatus is \
+queued, ringing or in-progress, go on; endCall:true hangs up after your words. Answer within a few seconds: the caller hears fillers, and \
 after about 12 s that turn passes to an answering machine. An incoming call is an entry of kind `call` in the \
 inbox: claim it at once by listening or speaking with its callSid. heardUntil tells how much of your last words \
 was heard before an interruption.

@@ -3,11 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use shared::ipc::{Client, ClientError, private_folder};
 use shared::protocol::{ApiError, Hello};
+use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use super::{explain, unavailable};
@@ -36,7 +37,6 @@ pub(super) async fn start(settings: &Settings, hello: &Hello) -> Result<Client, 
             Err(ClientError::Unreachable(error)) if is_absent(&error) => (),
             connected => return connected.map_err(explain),
         }
-        // `try_wait` also takes the ended process off the system's list.
         let ended = relay.try_wait().ok().flatten();
         if ended.is_some_and(|status| status.code() != Some(ANOTHER_RUNS)) {
             return Err(failed("the relay was started and ended at once"));
@@ -48,7 +48,8 @@ pub(super) async fn start(settings: &Settings, hello: &Hello) -> Result<Client, 
     }
 }
 
-/// The relay outlives this process and its host: it makes a session of its own.
+/// The relay outlives this process and its host: it makes a session of its own. If it ends before, tokio takes
+/// it off the system's list.
 fn spawn(settings: &Settings) -> io::Result<Child> {
     let folder = &settings.paths.data_dir;
     private_folder(folder)?;

@@ -63,7 +63,7 @@ async fn notifications_before_the_first_request_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_line_that_is_no_json_changes_nothing() {
+async fn a_line_that_is_no_message_changes_nothing() {
     let (mut host, _relay, _home) = connected().await;
     host.write(&json!("not a message")).await;
     assert!(host.read().await["error"].is_object());

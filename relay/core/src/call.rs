@@ -43,10 +43,10 @@ pub struct Call {
     history: History,
     question: Option<Question>,
     machine: AnsweringMachine,
-    /// An agent that the machine stands in for has come back, and gets the caller's next turn.
-    agent_is_back: bool,
-    /// The agent has the claim, and owed an answer for too long. It must speak to have the call again.
+    /// The machine took the call from an agent that owed an answer for too long. It must speak to have it again.
     gave_up: bool,
+    /// Since the machine took the call an agent has come, or come back, and gets the caller's next turn.
+    agent_is_back: bool,
     /// Our latest speech, until it is interrupted.
     speech: Option<LastSpeech>,
     heard_until: Option<String>,
@@ -95,8 +95,8 @@ impl Call {
             history: History::new(),
             question: None,
             machine: AnsweringMachine::default(),
-            agent_is_back: false,
             gave_up: false,
+            agent_is_back: false,
             speech: None,
             heard_until: None,
             partial: String::new(),
@@ -110,7 +110,9 @@ impl Call {
     pub fn handle(&mut self, event: Event, now: &Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         match (self.stage, event) {
-            (Stage::Over, _) => return effects,
+            // What the caller has left may not be stored yet.
+            (_, Event::VoicemailStored { ok }) => self.stored(ok, now, &mut effects),
+            (Stage::Over, _) => {}
             (_, Event::Closed) => self.close(now, &mut effects),
             (_, Event::AgentAttached) => self.attach(),
             (_, Event::Timer) => {
@@ -124,7 +126,6 @@ impl Call {
             (_, Event::Prompt { text, last: false }) => self.hear_partial(text, now),
             (_, Event::Dtmf { digit }) => self.hear("", Some(digit), now, &mut effects),
             (_, Event::Interrupted { heard }) => self.interrupt(heard, now, &mut effects),
-            (_, Event::VoicemailStored { ok }) => self.stored(ok, now, &mut effects),
         }
         self.arm(&mut effects);
         effects
@@ -177,7 +178,7 @@ impl Call {
         self.history.confirm(until);
     }
 
-    /// It has been hung up, or the socket is gone: no event does anything any more.
+    /// It has been hung up, or the socket is gone. Only a voicemail may still be on its way to the disk.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.stage == Stage::Over
@@ -239,14 +240,11 @@ impl Call {
         effects.push(Effect::WakeAgent);
         match self.holder {
             _ if self.is_ending() => {}
-            Holder::Machine { .. } if self.machine.is_storing() || !self.agent_is_back => {
-                self.tell_machine(&turn, now, effects);
-            }
-            Holder::Machine { .. } => {
+            Holder::Machine { .. } if self.agent_is_back => {
                 self.holder = Holder::Agent;
-                self.agent_is_back = false;
                 self.ask(&turn, now);
             }
+            Holder::Machine { .. } => self.tell_machine(&turn, now, effects),
             Holder::Agent | Holder::Nobody { .. } => self.ask(&turn, now),
         }
     }
@@ -278,9 +276,7 @@ impl Call {
         if let Some(question) = &mut self.question {
             question.caller_speaks(now.elapsed);
         }
-        if let Holder::Machine { until } = &mut self.holder
-            && !self.machine.is_storing()
-        {
+        if let Holder::Machine { until } = &mut self.holder {
             *until = now.elapsed.saturating_add(self.plan.timing.machine_patience);
         }
     }
@@ -288,7 +284,6 @@ impl Call {
     fn answer(&mut self, seq: u64, turn_id: TurnId, speech: &Speech, now: &Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.holder = Holder::Agent;
-        (self.agent_is_back, self.gave_up) = (false, false);
         self.say_for_agent(turn_id, speech, now, &mut effects);
         self.history.answer(seq);
         // What the caller has said since waits for its own answer, after this one.
@@ -315,6 +310,7 @@ impl Call {
         match self.stage {
             Stage::Connecting | Stage::Over => None,
             Stage::Live => [held, asked, Some(timing.max_duration)].into_iter().flatten().min(),
+            Stage::Leaving { until } if self.machine.waits_for_disk() => Some(self.latest_leave(until)),
             Stage::Leaving { until } => Some(until),
         }
     }
@@ -341,8 +337,10 @@ mod tests {
     const NOT_STORED: &str = "I am sorry, your message could not be saved. Please call again later. Goodbye.";
     const TIME_IS_UP: &str = "I am sorry, the time for this call is up. Goodbye.";
 
-    /// A call with a clock, which fires the call's timer and notes every effect with its time in milliseconds.
+    /// A call with a clock, which fires the call's timer and notes every effect with its time in milliseconds, and
+    /// with a disk that answers at once, or not by itself.
     struct Line {
+        disk: Option<bool>,
         call: Call,
         elapsed: Duration,
         timer: Option<Duration>,
@@ -370,7 +368,13 @@ mod tests {
 
     impl Line {
         fn new(plan: CallPlan) -> Self {
-            Self { call: Call::new(plan), elapsed: Duration::ZERO, timer: None, effects: Vec::new() }
+            Self {
+                disk: Some(true),
+                call: Call::new(plan),
+                elapsed: Duration::ZERO,
+                timer: None,
+                effects: Vec::new(),
+            }
         }
 
         /// An outbound call, so one that an agent owns.
@@ -393,12 +397,16 @@ mod tests {
         }
 
         fn note(&mut self, effects: Vec<Effect>) {
+            let stores = effects.iter().any(|effect| matches!(effect, Effect::StoreVoicemail(_)));
             for effect in effects {
                 if let Effect::WakeAt(at) = effect {
                     self.timer = at;
                 } else {
                     self.effects.push((self.elapsed.as_millis(), effect));
                 }
+            }
+            if let Some(ok) = self.disk.filter(|_| stores) {
+                self.happens(Event::VoicemailStored { ok });
             }
         }
 
@@ -666,6 +674,31 @@ mod tests {
     }
 
     #[test]
+    fn listening_alone_does_not_win_back_a_call_that_was_lost() {
+        let mut line = Line::claimed();
+        line.happens(prompt("First?"));
+        line.wait(12_000);
+        line.effects.clear();
+        line.happens(Event::AgentAttached);
+        line.happens(prompt("Bob."));
+        assert_eq!(line.log(), [&format!("12000 says {ASK_MESSAGE}"), "12000 stores so far First?/Bob."]);
+    }
+
+    #[test]
+    fn coming_back_counts_for_one_absence() {
+        let mut line = Line::claimed();
+        line.happens(prompt("First?"));
+        line.wait(12_000);
+        line.say("Late.");
+        line.happens(prompt("Second?"));
+        line.wait(12_000);
+        line.effects.clear();
+        line.happens(prompt("Third?"));
+        let expected = [&format!("24000 says {ASK_CALLBACK}"), "24000 stores so far First?/Second?/Third?"];
+        assert_eq!(line.log(), expected);
+    }
+
+    #[test]
     fn nobody_claims_so_the_machine_takes_the_call() {
         let mut line = Line::unclaimed();
         line.wait(6_000);
@@ -740,12 +773,10 @@ mod tests {
     #[case::not_stored(false, NOT_STORED)]
     fn the_machine_takes_a_message_and_says_what_became_of_it(#[case] ok: bool, #[case] last_words: &str) {
         let mut line = with_machine();
-        for text in ["It is Bob.", "About the roof.", "Tomorrow, 555 0100."] {
-            line.happens(prompt(text));
-        }
-        for ok in [true, true, ok] {
-            line.happens(Event::VoicemailStored { ok });
-        }
+        line.happens(prompt("It is Bob."));
+        line.happens(prompt("About the roof."));
+        line.disk = Some(ok);
+        line.happens(prompt("Tomorrow, 555 0100."));
         assert_eq!(
             line.log(),
             [
@@ -760,34 +791,69 @@ mod tests {
         );
     }
 
-    #[test]
-    fn an_earlier_answer_of_the_disk_is_not_taken_for_the_last() {
+    /// The script up to the point where all is said and the first of it is being stored.
+    fn with_slow_disk() -> Line {
         let mut line = with_machine();
-        for text in ["Bob", "Roof", "Tomorrow"] {
-            line.happens(prompt(text));
-        }
-        line.effects.clear();
+        line.disk = None;
+        line.after(["Bob", "Roof", "Tomorrow"].map(prompt))
+    }
+
+    #[test]
+    fn one_voicemail_at_a_time_is_stored_and_the_last_one_counts() {
+        let mut line = with_slow_disk();
+        line.happens(Event::VoicemailStored { ok: false });
         line.happens(Event::VoicemailStored { ok: true });
-        line.happens(Event::VoicemailStored { ok: true });
-        assert_eq!(line.log(), [""; 0]);
+        assert_eq!(
+            line.log(),
+            [
+                "6000 stores all Bob/Roof/Tomorrow, back Tomorrow",
+                &format!("6000 says {THANKS}"),
+                "6000 hangs up"
+            ]
+        );
     }
 
     #[test]
     fn a_disk_that_does_not_answer_is_not_vouched_for() {
-        let mut line = with_machine();
-        for text in ["Bob", "Roof", "Tomorrow"] {
-            line.happens(prompt(text));
-        }
-        line.effects.clear();
+        let mut line = with_slow_disk();
         line.wait(8_000);
         assert_eq!(line.log(), [format!("14000 says {NOT_STORED}"), "14000 hangs up".to_owned()]);
+        line.happens(Event::VoicemailStored { ok: true });
+        let all = voicemail("Bob\nRoof\nTomorrow", Some("Tomorrow"), true);
+        assert_eq!(line.voicemails(), [all]);
+    }
+
+    /// A caller has just left something, and the time is nearly up.
+    fn with_little_time() -> Line {
+        let timing = Timing { max_duration: Duration::from_secs(7), ..plan(Direction::Inbound).timing };
+        let mut line = Line::new(CallPlan { timing, ..plan(Direction::Inbound) }).after([Event::Setup]);
+        line.wait(6_500);
+        line.after([prompt("Bob")])
+    }
+
+    #[test]
+    fn the_call_is_let_go_once_the_voicemail_is_stored() {
+        let mut line = with_little_time();
+        line.disk = None;
+        line.wait(1_000);
+        line.happens(Event::VoicemailStored { ok: true });
+        let time_is_up = format!("7000 says {TIME_IS_UP}");
+        assert_eq!(line.log(), [&time_is_up, "7000 stores all Bob", "7500 hangs up"]);
+    }
+
+    #[test]
+    fn the_call_is_let_go_even_if_the_disk_does_not_answer() {
+        let mut line = with_little_time();
+        line.disk = None;
+        line.wait(60_000);
+        let time_is_up = format!("7000 says {TIME_IS_UP}");
+        assert_eq!(line.log(), [&time_is_up, "7000 stores all Bob", "15000 hangs up"]);
     }
 
     #[test]
     fn a_silent_caller_is_asked_once_more_and_then_let_go() {
         let mut line = with_machine();
         line.wait(16_000);
-        line.happens(Event::VoicemailStored { ok: true });
         assert_eq!(
             line.log(),
             [
@@ -797,6 +863,61 @@ mod tests {
                 "22000 hangs up",
             ]
         );
+    }
+
+    #[test]
+    fn each_question_may_be_repeated_once() {
+        let mut line = with_machine();
+        line.wait(8_000);
+        line.happens(prompt("Bob"));
+        line.wait(8_000);
+        let repeated = format!("22000 says {ASK_MESSAGE}");
+        assert_eq!(line.log().pop(), Some(repeated));
+    }
+
+    #[test]
+    fn a_typed_number_needs_no_hash_key() {
+        let mut line = with_machine();
+        for event in [prompt("Bob"), prompt("Roof"), key("5"), key("5")] {
+            line.happens(event);
+        }
+        line.effects.clear();
+        line.disk = None;
+        line.wait(8_000);
+        assert_eq!(line.log(), ["14000 stores all Bob/Roof/55, back 55"]);
+    }
+
+    #[test]
+    fn a_machine_that_takes_the_call_again_is_as_patient_as_before() {
+        let mut line = with_machine();
+        line.wait(8_000);
+        line.happens(Event::AgentAttached);
+        line.happens(prompt("Bob"));
+        line.wait(12_000);
+        line.effects.clear();
+        line.wait(8_000);
+        assert_eq!(line.log(), [format!("34000 says {ASK_MESSAGE}")]);
+    }
+
+    #[test]
+    fn what_a_listener_has_confirmed_and_not_answered_is_kept_for_the_machine() {
+        let mut line = Line::claimed().after([prompt("First?")]);
+        line.call.confirm(&line.turn());
+        line.wait(12_000);
+        assert_eq!(line.voicemails(), [voicemail("First?", None, false)]);
+    }
+
+    #[test]
+    fn a_voicemail_that_was_complete_is_taken_up_again() {
+        let mut line = with_slow_disk();
+        line.say("Wait, I am here.");
+        line.disk = Some(true);
+        line.happens(Event::VoicemailStored { ok: true });
+        line.happens(prompt("Good, then listen."));
+        line.wait(12_000);
+        line.happens(Event::Closed);
+        let all = voicemail("Bob\nRoof\nTomorrow\nGood, then listen.", Some("Tomorrow"), true);
+        assert_eq!(line.voicemails().pop(), Some(all));
     }
 
     #[test]
@@ -827,14 +948,13 @@ mod tests {
     }
 
     #[test]
-    fn a_hang_up_while_the_disk_works_stores_nothing_twice() {
-        let mut line = with_machine();
-        for text in ["Bob", "Roof", "Tomorrow"] {
-            line.happens(prompt(text));
-        }
-        line.effects.clear();
+    fn a_hang_up_while_the_disk_works_leaves_the_whole_for_its_answer() {
+        let mut line = with_slow_disk();
         line.happens(Event::Closed);
         assert_eq!(line.voicemails(), []);
+        line.happens(Event::VoicemailStored { ok: true });
+        line.happens(Event::VoicemailStored { ok: true });
+        assert_eq!(line.voicemails(), [voicemail("Bob\nRoof\nTomorrow", Some("Tomorrow"), true)]);
     }
 
     #[test]
@@ -1067,6 +1187,17 @@ mod tests {
     }
 
     #[test]
+    fn words_take_the_place_of_a_filler() {
+        let timing = Timing { speech_per_char: Duration::from_millis(100), ..Timing::default() };
+        let mut line = Line::new(CallPlan { timing, ..plan(Direction::Outbound) }).after([Event::Setup]);
+        line.happens(prompt("Hello?"));
+        line.wait(1_000);
+        line.say("0123456789");
+        line.wait(3_000);
+        assert_eq!(line.view().silence, Duration::from_secs(2));
+    }
+
+    #[test]
     fn a_call_lasts_no_longer_than_it_may() {
         let timing = Timing { max_duration: Duration::from_secs(30), ..plan(Direction::Outbound).timing };
         let mut line = Line::new(CallPlan { timing, ..plan(Direction::Outbound) }).after([Event::Setup]);
@@ -1076,14 +1207,25 @@ mod tests {
     }
 
     #[test]
-    fn a_voicemail_that_runs_out_of_time_is_stored_before_the_hang_up() {
-        let timing = Timing { max_duration: Duration::from_secs(7), ..plan(Direction::Inbound).timing };
+    fn whoever_is_leaving_does_not_begin_again() {
+        let timing = Timing {
+            max_duration: Duration::from_secs(20),
+            speech_per_char: Duration::from_millis(1),
+            ..Timing::default()
+        };
         let mut line = Line::new(CallPlan { timing, ..plan(Direction::Inbound) }).after([Event::Setup]);
-        line.wait(6_500);
+        line.wait(7_000);
         line.happens(prompt("Bob"));
+        line.wait(12_999);
+        line.disk = None;
+        line.wait(1);
         line.effects.clear();
-        line.wait(500);
-        assert_eq!(line.log(), [&format!("7000 says {TIME_IS_UP}"), "7000 stores all Bob", "7000 hangs up"]);
+        line.disk = Some(true);
+        line.happens(Event::VoicemailStored { ok: true });
+        line.happens(prompt("Wait, also tell him"));
+        assert_eq!(line.log(), [""; 0]);
+        line.wait(1_000);
+        assert_eq!(line.log(), ["20050 stores all Bob/Wait, also tell him", "20050 hangs up"]);
     }
 
     #[test]
@@ -1110,7 +1252,6 @@ mod tests {
             line.happens(prompt("What about my order?"));
             line.wait(20_000);
             line.happens(prompt("Forget it."));
-            line.happens(Event::VoicemailStored { ok: true });
             line.happens(Event::Closed);
             line.log()
         };
@@ -1198,7 +1339,8 @@ mod tests {
                 responder: if machine { FirstResponder::Machine } else { FirstResponder::Agent },
                 ..plan(if outbound { Direction::Outbound } else { Direction::Inbound })
             });
-        plans.prop_map(|plan| Line::new(plan).after([Event::Setup]))
+        let disks = prop::sample::select(&[None, Some(true), Some(false)][..]);
+        (plans, disks).prop_map(|(plan, disk)| Line { disk, ..Line::new(plan).after([Event::Setup]) })
     }
 
     fn position(line: &Line, wanted: impl Fn(&Effect) -> bool) -> Option<usize> {
@@ -1247,10 +1389,12 @@ mod tests {
             acts in prop::collection::vec(act().prop_filter("no agent", |act| {
                 !matches!(act, Act::Speak { .. } | Act::Event(Event::AgentAttached))
             }), 0..40),
+            disk in prop::sample::select(&[None, Some(true), Some(false)][..]),
         ) {
-            let mut line = Line::unclaimed();
+            let mut line = Line { disk, ..Line::unclaimed() };
             perform(&mut line, acts);
             line.happens(Event::Closed);
+            line.happens(Event::VoicemailStored { ok: true });
             let said: Vec<_> = line.effects.iter().filter_map(|(_, effect)| match effect {
                 Effect::Record(turn) if turn.speaker == Speaker::Caller => Some(words(turn)),
                 _ => None,
@@ -1267,8 +1411,9 @@ mod tests {
         ) {
             perform(&mut line, acts);
             if let Some(at) = position(&line, |effect| *effect == Effect::HangUp) {
-                let after: Vec<_> = line.effects[at + 1..].iter().map(|(_, effect)| effect.clone()).collect();
-                prop_assert_eq!(after, [Effect::WakeAgent]);
+                let after = &line.effects[at + 1..];
+                let allowed = |effect: &Effect| matches!(effect, Effect::WakeAgent | Effect::StoreVoicemail(_));
+                prop_assert!(after.iter().all(|(_, effect)| allowed(effect)));
                 prop_assert!(line.call.is_over() && line.timer.is_none());
             }
         }

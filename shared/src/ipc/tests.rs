@@ -25,23 +25,23 @@ use crate::protocol::{
 #[derive(Default)]
 struct Echo {
     /// A ping `wait` begins: one permit each.
-    began: Semaphore0,
+    began: Counter,
     /// Lets pings `wait` go on.
     go_on: Notify,
     /// A ping `wait` was told that nobody waits.
-    told: Semaphore0,
+    told: Counter,
 }
 
-/// A semaphore that starts empty: counts what happened.
-struct Semaphore0(Semaphore);
+/// Counts what happened, and waits for it.
+struct Counter(Semaphore);
 
-impl Default for Semaphore0 {
+impl Default for Counter {
     fn default() -> Self {
         Self(Semaphore::new(0))
     }
 }
 
-impl Semaphore0 {
+impl Counter {
     fn count(&self) {
         self.0.add_permits(1);
     }

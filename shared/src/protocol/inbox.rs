@@ -8,7 +8,7 @@ use crate::model::{Channel, Direction, Message, Missed, Timestamp, text_enum};
 text_enum!(
     /// What a waiting reader waits for.
     Until {
-        /// Something that comes in after the call, even if older messages are unread.
+        /// Something unread, be it there or yet to come.
         Next = "next",
     }
 );
@@ -24,7 +24,8 @@ pub struct GetMessages {
     /// The other side's address.
     #[serde(default)]
     pub contact: Option<String>,
-    /// Only what is unread, oldest first; else everything, newest first.
+    /// What is unread, oldest first, or everything, newest first. Left out: the former, unless `since`, `before`,
+    /// `cursor` or the direction outbound ask for the past.
     #[serde(default)]
     pub unread: Option<bool>,
     #[serde(default)]

@@ -18,9 +18,13 @@ pub(super) struct AnsweringMachine {
     callback: Option<String>,
     /// The last turn that the transcript has.
     noted: u64,
-    /// Voicemails on their way to the disk.
-    pending: u32,
     completed: bool,
+    /// A voicemail is on its way to the disk. There is one at a time, so that an older one never replaces a newer.
+    saving: bool,
+    /// And there is more to store than it has.
+    outdated: bool,
+    /// And the caller is not kept waiting for it any longer.
+    overdue: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +66,7 @@ impl AnsweringMachine {
             return false;
         }
         self.noted = seq;
+        self.completed = false;
         let goes_on_typing = self.typing && turn.digits.is_some();
         self.typing = turn.digits.is_some();
         if !self.transcript.is_empty() && !goes_on_typing {
@@ -98,28 +103,47 @@ impl AnsweringMachine {
         Next::Ask(self.question(words).to_owned())
     }
 
-    /// What there is so far.
-    pub(super) fn growing(&mut self) -> Voicemail {
-        self.pending += 1;
-        Voicemail { transcript: self.transcript.clone(), callback: self.callback.clone(), complete: false }
+    /// Stores what there is, at once or after what is being stored.
+    pub(super) fn save(&mut self) -> Option<Voicemail> {
+        self.outdated = self.saving;
+        if self.saving {
+            return None;
+        }
+        self.saving = true;
+        let (transcript, callback) = (self.transcript.clone(), self.callback.clone());
+        Some(Voicemail { transcript, callback, complete: self.completed })
     }
 
-    /// What there is in the end. Its being stored, or not, calls for [`Self::last_words`].
-    pub(super) fn complete(&mut self) -> Voicemail {
+    /// Stores what there is as all there will be.
+    pub(super) fn complete(&mut self) -> Option<Voicemail> {
         self.step = Step::Storing;
         self.completed = true;
-        Voicemail { complete: true, ..self.growing() }
+        self.save()
     }
 
-    /// What there is, if there is anything that was not completed.
+    /// The same, if there is anything that was not completed.
     pub(super) fn settle(&mut self) -> Option<Voicemail> {
         let leaves_something = self.started || !self.transcript.is_empty();
-        (leaves_something && !self.completed).then(|| self.complete())
+        if leaves_something && !self.completed { self.complete() } else { None }
     }
 
-    /// The caller has added something to what was complete.
-    pub(super) fn reopen(&mut self) {
-        self.completed = false;
+    /// The disk has answered; gives what is to be stored next.
+    pub(super) fn saved(&mut self) -> Option<Voicemail> {
+        (self.saving, self.overdue) = (false, false);
+        if self.outdated { self.save() } else { None }
+    }
+
+    pub(super) fn stop_waiting(&mut self) {
+        self.overdue = true;
+    }
+
+    pub(super) fn is_saving(&self) -> bool {
+        self.saving
+    }
+
+    /// Something is on its way to the disk, and worth waiting for.
+    pub(super) fn waits_for_disk(&self) -> bool {
+        self.saving && !self.overdue
     }
 
     pub(super) fn is_storing(&self) -> bool {
@@ -127,11 +151,6 @@ impl AnsweringMachine {
     }
 
     /// The last words, once the complete voicemail is known to be stored or not.
-    pub(super) fn stored(&mut self, ok: bool, words: &Words) -> Option<String> {
-        self.pending = self.pending.saturating_sub(1);
-        (self.pending == 0 && self.step == Step::Storing).then(|| self.last_words(ok, words))
-    }
-
     pub(super) fn last_words(&self, ok: bool, words: &Words) -> String {
         let before = match ok {
             false => &words.not_stored,

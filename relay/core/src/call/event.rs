@@ -44,7 +44,7 @@ pub enum Event {
     AgentAttached,
     /// The moment named by [`Effect::WakeAt`] has come. Coming early does no harm.
     Timer,
-    /// The answer to an [`Effect::StoreVoicemail`]: one for each, in their order.
+    /// The answer to an [`Effect::StoreVoicemail`]; it counts after the end of the call, too.
     VoicemailStored {
         /// It is on the disk.
         ok: bool,
@@ -53,7 +53,8 @@ pub enum Event {
     Closed,
 }
 
-/// What is to be done, in the order given.
+/// What is to be done, in the order given; frames and the timer never in another order than they came from the
+/// call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Send a frame.
@@ -69,11 +70,12 @@ pub enum Effect {
     },
     /// Whoever listens to the call has something to look at.
     WakeAgent,
-    /// Store the voicemail; a later one of the same call replaces an earlier one.
+    /// Store the voicemail; a later one of the same call replaces an earlier one. There is no other until
+    /// [`Event::VoicemailStored`] has answered it.
     StoreVoicemail(Voicemail),
     /// Set the call's one timer, in place of what it was set to.
     WakeAt(Option<Duration>),
-    /// End the session and let the socket close. Nothing comes after it.
+    /// End the session and let the socket close.
     HangUp,
 }
 

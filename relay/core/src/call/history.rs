@@ -68,9 +68,9 @@ impl History {
         }
     }
 
-    /// The agent has answered this turn and those before it. The silence after is a turn of its own.
+    /// The agent has answered this open turn and those before it. The silence after is a turn of its own.
     pub(super) fn answer(&mut self, seq: u64) {
-        self.answered = self.answered.max(seq);
+        self.answered = seq;
         self.append(TurnId::generate(), None);
     }
 

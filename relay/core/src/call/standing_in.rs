@@ -39,7 +39,7 @@ impl Call {
         self.say_for_machine(&line, now, effects);
         self.wait_for_caller(now);
         if noted {
-            effects.push(Effect::StoreVoicemail(self.machine.growing()));
+            effects.extend(self.machine.save().map(Effect::StoreVoicemail));
         }
     }
 
@@ -49,7 +49,7 @@ impl Call {
         let goes_on = next != Next::Finish;
         self.follow(next, now, effects);
         if goes_on {
-            effects.push(Effect::StoreVoicemail(self.machine.growing()));
+            effects.extend(self.machine.save().map(Effect::StoreVoicemail));
         }
     }
 
@@ -58,21 +58,34 @@ impl Call {
         self.history.unanswered().fold(false, |noted, (seq, turn)| self.machine.note(seq, turn) || noted)
     }
 
+    /// The disk has answered. What was added meanwhile goes first.
     pub(super) fn stored(&mut self, ok: bool, now: &Moment, effects: &mut Vec<Effect>) {
-        let last_words = self.machine.stored(ok, &self.plan.words);
-        let waits_for_it = matches!(self.holder, Holder::Machine { .. }) && self.stage == Stage::Live;
-        if let Some(words) = last_words.filter(|_| waits_for_it) {
-            self.say_for_machine(&words, now, effects);
-            self.leave(now, effects);
+        if !self.machine.is_saving() {
+            return;
         }
+        if let Some(voicemail) = self.machine.saved() {
+            return effects.push(Effect::StoreVoicemail(voicemail));
+        }
+        match (self.stage, self.holder) {
+            (Stage::Live, Holder::Machine { .. }) if self.machine.is_storing() => {
+                self.say_last_words(ok, now, effects);
+            }
+            (Stage::Leaving { .. }, _) => self.hang_up_when_said(now, effects),
+            (Stage::Live | Stage::Connecting | Stage::Over, _) => {}
+        }
+    }
+
+    fn say_last_words(&mut self, ok: bool, now: &Moment, effects: &mut Vec<Effect>) {
+        let words = self.machine.last_words(ok, &self.plan.words);
+        self.say_for_machine(&words, now, effects);
+        self.leave(now, effects);
     }
 
     fn bear_silence(&mut self, now: &Moment, effects: &mut Vec<Effect>) {
         if self.machine.is_storing() {
             // The disk has not answered. Whatever becomes of it, a promise would be a guess.
-            let words = self.machine.last_words(false, &self.plan.words);
-            self.say_for_machine(&words, now, effects);
-            return self.leave(now, effects);
+            self.machine.stop_waiting();
+            return self.say_last_words(false, now, effects);
         }
         let next = self.machine.silence(&self.plan.words);
         self.follow(next, now, effects);
@@ -82,7 +95,7 @@ impl Call {
         match next {
             Next::Ask(line) => self.say_for_machine(&line, now, effects),
             Next::Listen => {}
-            Next::Finish => effects.push(Effect::StoreVoicemail(self.machine.complete())),
+            Next::Finish => effects.extend(self.machine.complete().map(Effect::StoreVoicemail)),
         }
         self.wait_for_caller(now);
     }

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::messages::tests::{inbound, insert_all, outbound, seqs, varied};
     use crate::messages::{find_any, insert};
-    use crate::testing::{agent, at, open};
+    use crate::testing::{TestDatabase, agent, at, open};
     use crate::{Backend, Database, StoreError};
 
     fn unread(limit: i64) -> UnreadFilter {
@@ -277,20 +277,29 @@ mod tests {
         assert_eq!(found, (0, 1, 1, 1, 2, vec![1, 1]));
     }
 
-    async fn read_everything(db: Database) -> Vec<i64> {
+    async fn take(db: &Database, limit: i64) -> Vec<i64> {
+        let taken = db.transaction::<_, StoreError, _>(move |tx| {
+            async move { lease_unread(tx, &unread(limit), &lease(0, 100)).await }.boxed()
+        });
+        seqs(taken.await.unwrap())
+    }
+
+    async fn take_all(db: Database) -> Vec<i64> {
         let mut mine = Vec::new();
         loop {
-            let taken = db
-                .transaction::<_, StoreError, _>(|tx| {
-                    async move { lease_unread(tx, &unread(3), &lease(0, 100)).await }.boxed()
-                })
-                .await
-                .unwrap();
+            let taken = take(&db, 3).await;
             if taken.is_empty() {
                 return mine;
             }
-            mine.extend(seqs(taken));
+            mine.extend(taken);
         }
+    }
+
+    async fn with_a_hundred(backend: Backend) -> Option<TestDatabase> {
+        let db = open(backend).await?;
+        let messages: Vec<_> = (1..=100).map(inbound).collect();
+        db.run(move |tx| async move { insert_all(tx, &messages).await }.boxed()).await;
+        Some(db)
     }
 
     #[rstest]
@@ -298,12 +307,21 @@ mod tests {
     async fn forty_readers_lease_each_of_a_hundred_messages_once(
         #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
     ) {
-        let Some(db) = open(backend).await else { return };
-        let messages: Vec<_> = (1..=100).map(inbound).collect();
-        db.run(move |tx| async move { insert_all(tx, &messages).await }.boxed()).await;
-        let readers: JoinSet<_> = (0..40).map(|_| read_everything(db.db.clone())).collect();
+        let Some(db) = with_a_hundred(backend).await else { return };
+        let readers: JoinSet<_> = (0..40).map(|_| take_all(db.db.clone())).collect();
         let taken = readers.join_all().await.concat();
         assert_eq!((taken.len(), BTreeSet::from_iter(taken)), (100, (1..=100).collect()));
+    }
+
+    #[rstest]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_reader_goes_away_with_nothing_while_messages_are_free(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = with_a_hundred(backend).await else { return };
+        let one = |db: Database| async move { take(&db, 1).await.len() };
+        let readers: JoinSet<_> = (0..100).map(|_| one(db.db.clone())).collect();
+        assert_eq!(readers.join_all().await, [1; 100]);
     }
 
     #[rstest]
