@@ -3,15 +3,16 @@
 //! The socket (`voice`) brings events and takes frames; sessions (`ipc`) listen and speak. The rules are
 //! `relay_core::call`; this module performs their effects.
 
+mod effects;
 mod hold;
 mod line;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use relay_core::call::{Call, CallPlan, Effect, Event, FirstResponder, Moment, Voicemail, Words};
+use relay_core::call::{Call, CallPlan, Event, FirstResponder, Moment, Words};
 use relay_core::delivery;
 use relay_core::relay_frame::Outgoing;
 use relay_store::call_logs::CallLog;
@@ -21,7 +22,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::calls;
-use super::transcripts::Line as TranscriptLine;
 use crate::app::App;
 use crate::observability::events;
 
@@ -82,8 +82,8 @@ struct State {
     owner: Option<SessionKey>,
     listening: usize,
     listened_at: Option<Instant>,
-    /// To be stored one after the other: a later one has all that an earlier one has.
-    voicemails: VecDeque<Voicemail>,
+    /// Voicemails on their way to the database.
+    storing: usize,
 }
 
 impl State {
@@ -171,77 +171,13 @@ impl LiveCall {
                 owner,
                 listening: 0,
                 listened_at: None,
-                voicemails: VecDeque::new(),
+                storing: 0,
             }),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
-    }
-
-    /// Lets the machine take an event, and performs what follows from it.
-    pub(crate) async fn take(self: &Arc<Self>, app: &App, event: Event) {
-        let effects = {
-            let mut state = self.state();
-            let moment = state.moment(app);
-            state.machine.handle(event, &moment)
-        };
-        self.perform(app, effects).await;
-    }
-
-    async fn perform(self: &Arc<Self>, app: &App, effects: Vec<Effect>) {
-        // Frames first: the caller waits for these.
-        let (frames, rest): (Vec<_>, Vec<_>) =
-            effects.into_iter().partition(|effect| matches!(effect, Effect::Send(_) | Effect::HangUp));
-        for effect in frames {
-            match effect {
-                Effect::Send(frame) => self.send(frame),
-                _ => self.send(Outgoing::End { handoff_data: None }),
-            }
-        }
-        for effect in rest {
-            self.perform_aside(app, effect).await;
-        }
-    }
-
-    async fn perform_aside(self: &Arc<Self>, app: &App, effect: Effect) {
-        match effect {
-            Effect::Send(_) | Effect::HangUp => (),
-            Effect::Record(turn) => {
-                let position = self.position.fetch_add(1, Ordering::Relaxed);
-                let session = self.session_id.clone();
-                app.transcripts.write(TranscriptLine::Turn { session, position, turn }).await;
-            }
-            Effect::CutShort { id, heard_until } => {
-                app.transcripts.write(TranscriptLine::CutShort { turn: id, heard_until }).await;
-            }
-            Effect::WakeAgent => self.changed(),
-            Effect::WakeAt(at) => {
-                let opened = self.state().opened;
-                self.timer.send_replace(at.zip(opened).map(|(at, opened)| opened + at));
-            }
-            Effect::StoreVoicemail(voicemail) => {
-                let is_first = {
-                    let mut state = self.state();
-                    state.voicemails.push_back(voicemail);
-                    state.voicemails.len() == 1
-                };
-                if is_first {
-                    app.tasks.spawn(store_voicemails(app.clone(), Arc::clone(self)));
-                }
-            }
-        }
-    }
-
-    /// Hands a frame to the socket. A socket that does not read is given up.
-    fn send(&self, frame: Outgoing) {
-        let mut state = self.state();
-        if let Some(frames) = &state.frames
-            && frames.try_send(frame).is_err()
-        {
-            state.frames = None;
-        }
     }
 
     fn changed(&self) {
@@ -263,35 +199,6 @@ impl LiveCall {
     /// How often the caller was connected again, this time included.
     pub(crate) fn count_reconnect(&self) -> i64 {
         self.reconnects.fetch_add(1, Ordering::Relaxed) + 1
-    }
-}
-
-/// Stores what waits, in order, and tells the machine of each. Boxed, because that leads back here.
-fn store_voicemails(app: App, call: Arc<LiveCall>) -> futures_util::future::BoxFuture<'static, ()> {
-    Box::pin(async move {
-        let mut next = call.state().voicemails.front().cloned();
-        while let Some(voicemail) = next {
-            let stored = calls::store_voicemail(&app, &call, voicemail).await;
-            if let Err(problem) = &stored {
-                events::failed_inside("store a voicemail", problem);
-            }
-            call.take(&app, Event::VoicemailStored { ok: stored.is_ok() }).await;
-            // Taken out only here, so that what comes meanwhile waits for this task instead of starting another.
-            let mut state = call.state();
-            state.voicemails.pop_front();
-            next = state.voicemails.front().cloned();
-        }
-        let is_over = call.state().status.is_final();
-        if is_over {
-            announce_voicemail(&app, &call).await;
-        }
-    })
-}
-
-async fn announce_voicemail(app: &App, call: &LiveCall) {
-    if let Err(problem) = calls::announce_voicemail(app, &call.session_id).await {
-        // The row is there; the next start of the relay announces it.
-        events::failed_inside("announce a voicemail", &problem);
     }
 }
 
@@ -322,7 +229,10 @@ pub(crate) async fn end(app: &App, call: &Arc<LiveCall>, status: CallStatus) {
     }
     call.take(app, Event::Closed).await;
     call.changed();
-    announce_voicemail(app, call).await;
+    let is_stored = call.state().storing == 0;
+    if is_stored {
+        effects::announce_voicemail(app, call).await;
+    }
     events::call_ended(&call.call_sid, status);
 }
 

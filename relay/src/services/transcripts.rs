@@ -49,6 +49,15 @@ impl Transcripts {
         (Self(sender), Pending(receiver))
     }
 
+    /// Gives the line back if the queue is full.
+    pub(crate) fn try_write(&self, line: Line) -> Result<(), Line> {
+        match self.0.try_send(line) {
+            Err(mpsc::error::TrySendError::Full(line)) => Err(line),
+            // Closed only when the relay stops, after the last call has ended.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+
     pub(crate) async fn write(&self, line: Line) {
         // Closed only when the relay stops, after the last call has ended.
         let _ = self.0.send(line).await;

@@ -2,7 +2,7 @@
 //!
 //! [`Database`] runs units of work, closures over a [`Conn`]. The modules named after tables hold every
 //! statement on their table. Called by the relay's services alone; no rule of the domain lives here, and
-//! nothing outside [`sqlite`] and [`postgres`] names a driver.
+//! only `sqlite`, `postgres` and `error` name a driver.
 
 mod database;
 mod error;

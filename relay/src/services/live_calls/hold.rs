@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use relay_core::call::{Effect, Event, Speech, Spoken, View};
+use relay_core::call::{Event, Speech, Spoken, View};
 use relay_core::sanitize;
 use relay_store::call_logs::{self, CallLog};
 use relay_store::{call_turns, messages};
@@ -200,8 +200,8 @@ impl LiveCall {
             changes.mark_unchanged();
             match self.try_to_say(app, &speech) {
                 Some((Spoken::Over, _)) => return Err(ServiceError::CallEnded),
-                Some((spoken, effects)) => {
-                    self.perform(app, effects).await;
+                Some((spoken, aside)) => {
+                    self.perform_aside(app, aside).await;
                     return Ok(spoken);
                 }
                 None if self.state().status.is_final() => return Err(ServiceError::CallEnded),
@@ -213,14 +213,6 @@ impl LiveCall {
                 () = cancelled.cancelled() => return Err(still_ringing()),
             }
         }
-    }
-
-    /// `None`: nobody has answered the call yet.
-    fn try_to_say(&self, app: &App, speech: &Speech) -> Option<(Spoken, Vec<Effect>)> {
-        let mut state = self.state();
-        state.opened?;
-        let moment = state.moment(app);
-        Some(state.machine.speak(speech.clone(), &moment))
     }
 
     /// What the other side has said after `after`, waiting for it.
