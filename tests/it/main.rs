@@ -1,7 +1,12 @@
 //! The tests of the whole system, in one binary.
 
+mod calls;
+mod docs;
 mod edge;
 mod inbox;
+mod ipc;
 mod layers;
+mod messages;
 mod providers;
+mod tools;
 mod webhooks;

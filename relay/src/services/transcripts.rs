@@ -50,11 +50,11 @@ impl Transcripts {
     }
 
     /// Gives the line back if the queue is full.
-    pub(crate) fn try_write(&self, line: Line) -> Result<(), Line> {
+    pub(crate) fn try_write(&self, line: Line) -> Option<Line> {
         match self.0.try_send(line) {
-            Err(mpsc::error::TrySendError::Full(line)) => Err(line),
+            Err(mpsc::error::TrySendError::Full(line)) => Some(line),
             // Closed only when the relay stops, after the last call has ended.
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
         }
     }
 

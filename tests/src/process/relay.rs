@@ -198,6 +198,6 @@ mod tests {
     async fn a_relay_that_cannot_start_tells_why() {
         let home = Home::temp();
         let problem = RelayProcess::start(&home, &[("COMMS_MODE", "neither")]).await.unwrap_err();
-        assert!(format!("{problem:#}").contains("mode"), "{problem:#}");
+        assert!(format!("{problem:#}").contains("neither"), "{problem:#}");
     }
 }

@@ -85,7 +85,7 @@ impl LiveCall {
 
 /// At once, so that lines keep their order; only a full queue is waited for.
 fn write(app: &App, line: Line) -> Option<Aside> {
-    app.transcripts.try_write(line).err().map(Aside::Write)
+    app.transcripts.try_write(line).map(Aside::Write)
 }
 
 /// Hands a frame to the socket. A socket that does not read is given up.
