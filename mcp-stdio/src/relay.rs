@@ -133,7 +133,7 @@ fn explain(error: ClientError) -> ApiError {
         ClientError::Api(error) => error,
         ClientError::Unreachable(error) => {
             let text = format!("the relay cannot be reached: {error}");
-            unavailable(text, "Ask the user to run `comms-relay doctor`.")
+            unavailable(text, "Ask the user to run `comms-relay status`.")
         }
         ClientError::Closed => {
             unavailable("the relay stopped while this call ran", "Call again; it changed nothing.")
@@ -165,7 +165,7 @@ fn unavailable(message: impl Into<String>, hint: &str) -> ApiError {
 fn not_running() -> ApiError {
     unavailable(
         "no relay is running",
-        "Ask the user to start it with `comms-relay run` or `comms-relay service start`.",
+        "Ask the user to start it with `comms-relay run`.",
     )
     .retryable(None)
 }

@@ -84,6 +84,6 @@ fn program() -> io::Result<PathBuf> {
 fn failed(message: &str) -> ApiError {
     unavailable(
         message,
-        "Ask the user to look at logs/relay.log in the data folder, or to run `comms-relay doctor`.",
+        "Ask the user to look at logs/relay.log in the data folder.",
     )
 }

@@ -39,7 +39,7 @@ async fn without_a_relay_the_call_says_how_to_start_one() {
     host.initialize("claude-code").await;
     let expected = json!({
         "code": "relay_unavailable", "message": "no relay is running", "retryable": true,
-        "hint": "Ask the user to start it with `comms-relay run` or `comms-relay service start`.",
+        "hint": "Ask the user to start it with `comms-relay run`.",
     });
     assert_eq!(host.failing("comms_ping", json!({ "message": "hi" })).await, expected);
 }
