@@ -1,4 +1,5 @@
-//! The command line. Exit codes: 0 done, 1 refused or failed (one line on standard error), 2 wrong usage.
+//! The command line. Exit codes: 0 done, 1 refused or failed (one line on standard error), 2 wrong usage, 3
+//! another relay runs with this data folder.
 
 mod agent;
 mod audit;
@@ -142,8 +143,5 @@ fn print<T: Serialize>(value: &T, format: Format, readable: impl FnOnce(&T) -> S
 async fn open_database(config: &Config, paths: &Paths) -> anyhow::Result<relay_store::Database> {
     shared::ipc::private_folder(&paths.data_dir)
         .with_context(|| format!("cannot use the folder {}", paths.data_dir.display()))?;
-    let db = crate::start::open_database(config, &paths.data_dir).await?;
-    let now = relay_core::clock::Clock::now(&relay_core::clock::SystemClock);
-    crate::services::agents::ensure_first_agents(&db, config, now).await?;
-    Ok(db)
+    Ok(crate::start::open_database(config, &paths.data_dir).await?)
 }

@@ -21,7 +21,7 @@ pub const DEFAULTS: &str = include_str!("config/config.default.toml");
 /// A setting is wrong. The text names the key and never repeats a value that may be secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read { path: String, source: std::io::Error },
     #[error("{path} is not valid: {problem}")]
     Syntax { path: String, problem: String },
@@ -197,6 +197,14 @@ impl Config {
         Self::from_parts(&text, &file.display().to_string(), environment)
     }
 
+    /// Whether other users of this machine can read a file that may hold secrets.
+    #[must_use]
+    #[cfg(unix)]
+    pub fn is_readable_by_others(file: &Path) -> bool {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o044 != 0)
+    }
+
     /// The settings from a file's text and a list of variables.
     pub fn from_parts(
         text: &str,
@@ -220,10 +228,7 @@ impl Config {
         for (name, value) in own {
             merge::set_from_variable(&mut table, &name, &value)?;
         }
-        let config: Self = table.try_into().map_err(|problem: toml::de::Error| ConfigError::Syntax {
-            path: path.to_owned(),
-            problem: problem.message().to_owned(),
-        })?;
+        let config: Self = table.try_into().map_err(|problem| wrong_value(&problem))?;
         config.checked()
     }
 
@@ -265,6 +270,14 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Names the key of a value that is not what it must be; the file or a variable may have brought it.
+fn wrong_value(problem: &toml::de::Error) -> ConfigError {
+    let text = problem.to_string();
+    // The error gives its key in no other way.
+    let key = text.rsplit_once("in `").and_then(|(_, rest)| rest.split('`').next());
+    ConfigError::value(key.unwrap_or("?"), problem.message())
 }
 
 /// The folder that `COMMS_HOME` names, if it is set.

@@ -18,7 +18,7 @@ pub enum LockProblem {
         pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
     Taken { pid: Option<u32> },
-    #[error("cannot lock {path}: {source}")]
+    #[error("cannot lock {path}")]
     Io { path: String, source: std::io::Error },
 }
 

@@ -1,7 +1,7 @@
 //! The use cases, one file per noun. Each function reads top to bottom: authorise, clean, decide, one
 //! transaction, commit, tell.
 //!
-//! Called by the entry points (`http`, `ipc`, `voice`, `jobs`, and the command line), which know nothing of the
+//! Called by the entry points (`http`, `ipc`, `voice`, and the command line), which know nothing of the
 //! database or the providers.
 
 pub mod agents;

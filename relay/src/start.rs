@@ -59,13 +59,13 @@ pub enum StartProblem {
     Lock(#[from] LockProblem),
     #[error("cannot {0}")]
     Port(String),
-    #[error("cannot use the folder {path}: {source}")]
+    #[error("cannot use the folder {path}")]
     Folder { path: String, source: std::io::Error },
-    #[error("cannot open the database: {0}")]
-    Database(String, #[source] StoreError),
-    #[error("cannot open the local socket {path}: {source}")]
+    #[error("cannot open the database")]
+    Database(#[source] StoreError),
+    #[error("cannot open the local socket {path}")]
     Socket { path: String, source: std::io::Error },
-    #[error("cannot take up where the last run ended: {0}")]
+    #[error("cannot take up where the last run ended")]
     Recover(#[from] ServiceError),
 }
 
@@ -221,7 +221,7 @@ fn local_url(addresses: &Addresses) -> Url {
 pub(crate) async fn open_database(config: &Config, data_dir: &Path) -> Result<Database, StartProblem> {
     Database::open(config.database.url.expose(), data_dir)
         .await
-        .map_err(|problem| StartProblem::Database(problem.to_string(), problem))
+        .map_err(StartProblem::Database)
 }
 
 /// The providers of this mode, and the secret with which they sign what they send us.

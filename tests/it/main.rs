@@ -7,6 +7,7 @@ mod inbox;
 mod ipc;
 mod layers;
 mod messages;
+mod process;
 mod providers;
 mod tools;
 mod webhooks;

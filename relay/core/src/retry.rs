@@ -1,12 +1,12 @@
 //! When a failed attempt is made again.
 //!
-//! Called by the jobs and by whoever calls a provider. Whether an attempt *may* be repeated is not decided here.
+//! Called by whoever calls a provider. Whether an attempt *may* be repeated is not decided here.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(15 * 60);
-/// A provider that asks for more is asked again anyway; otherwise a wrong header could park a job for years.
+/// A provider that asks for more is asked again anyway; otherwise a wrong header could park a message for years.
 const LONGEST_ASKED_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// How long to wait after the `attempt`-th failure (the first is 1): doubling from one second up to 15 minutes, and

@@ -1,6 +1,6 @@
 //! How many segments a text message is charged as.
 //!
-//! Called before sending, for the price. The provider's own count, once it is known, wins.
+//! Called before sending. The provider's own count, once it is known, wins.
 
 /// The characters of the GSM 7-bit default alphabet (3GPP TS 23.038, 6.2.1).
 const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";

@@ -39,7 +39,10 @@ impl From<Profile> for Listed {
 pub(super) async fn list(config: &Config, paths: &Paths, format: Format) -> anyhow::Result<ExitCode> {
     let profiles = all(config, paths).await?;
     let listed: Vec<Listed> = profiles.into_iter().map(Listed::from).collect();
-    print(&listed, format, |listed| listed.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    print(&listed, format, |listed| match listed.as_slice() {
+        [] => "no agents yet: the first start of the relay makes one".to_owned(),
+        listed => listed.iter().map(line).collect::<Vec<_>>().join("\n"),
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

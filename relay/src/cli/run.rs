@@ -8,7 +8,8 @@ use shared::paths::Paths;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::observability::logging;
+use crate::lock::LockProblem;
+use crate::observability::{events, logging};
 use crate::start::{Options, StartProblem, start};
 
 /// Many systems give a program 1,024 descriptors where it may have far more, and every connection needs one.
@@ -23,12 +24,15 @@ fn raise_descriptor_limit() {
 pub(super) async fn run(config: Config, paths: Paths) -> anyhow::Result<ExitCode> {
     logging::start(&config.log)?;
     raise_descriptor_limit();
+    if config.twilio.auth_token.is_some() && Config::is_readable_by_others(&paths.config_file()) {
+        events::secrets_are_readable();
+    }
     let socket = paths.socket();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let running = match start(config, Options::new(paths)).await {
         Ok(running) => running,
-        Err(problem @ StartProblem::Lock(_)) => {
+        Err(problem @ StartProblem::Lock(LockProblem::Taken { .. })) => {
             let _ = writeln!(std::io::stderr(), "comms-relay: {problem}");
             // Told apart from other failures, so that who starts a relay can use the one that runs.
             return Ok(ExitCode::from(3));

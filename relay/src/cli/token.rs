@@ -42,7 +42,7 @@ pub(super) async fn create(
     let db = open_database(config, paths).await?;
     let issued = agents::create_token(&db, &agent, Role::Agent, lifetime, SystemClock.now()).await;
     db.close().await;
-    let issued = issued.with_context(|| format!("no token for `{agent}`"))?;
+    let issued = issued.with_context(|| format!("no token for `{agent}`: see `comms-relay agent list`"))?;
     let created = Created {
         id: issued.id.to_string(),
         agent_id: agent.to_string(),

@@ -18,6 +18,10 @@ pub(crate) fn stopping() {
     tracing::info!("the relay stops");
 }
 
+pub(crate) fn secrets_are_readable() {
+    tracing::warn!("other users of this machine can read config.toml: take that right away with `chmod 600`");
+}
+
 pub(crate) fn not_reachable() {
     tracing::warn!(
         "public.url is not set: texts can be sent, but no webhook arrives and no call can be placed"

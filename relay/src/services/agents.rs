@@ -79,7 +79,7 @@ impl Directory {
     }
 }
 
-/// Sees to it that the agents of a first start exist, and gives all that there are.
+/// Sees to it that the agents of a first start exist, and gives all that this mode has.
 pub async fn ensure_first_agents(
     db: &Database,
     config: &Config,
@@ -106,7 +106,13 @@ pub async fn ensure_first_agents(
         .boxed()
     })
     .await?;
-    list(db).await
+    // What the other mode left in the database is not for this one: no text may go out from a number of fiction.
+    let of_this_mode = |profile: &Profile| config.mode == Mode::Demo || profile.agent.id != rehearsal_agent();
+    let mut profiles: Vec<_> = list(db).await?.into_iter().filter(of_this_mode).collect();
+    for profile in &mut profiles {
+        profile.channels.retain(|channel| channel.provider == provider);
+    }
+    Ok(profiles)
 }
 
 async fn ensure_agent(tx: &mut Conn, id: &AgentId, name: &str, now: Timestamp) -> Result<(), ServiceError> {

@@ -9,7 +9,7 @@ mod line;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use relay_core::call::{Call, CallPlan, Event, FirstResponder, Moment, Words};
@@ -67,6 +67,8 @@ pub struct LiveCall {
     timer: watch::Sender<Option<Instant>>,
     position: AtomicI64,
     reconnects: AtomicI64,
+    /// What the voicemail of this call had when this process first stored it.
+    voicemail_before: OnceLock<String>,
     state: Mutex<State>,
 }
 
@@ -77,6 +79,8 @@ struct State {
     opened: Option<Instant>,
     /// The socket's end of the queue, while there is a socket.
     frames: Option<tokio::sync::mpsc::Sender<Outgoing>>,
+    /// What no socket has taken.
+    unsent: Vec<Outgoing>,
     /// Counts sockets, so that a late close does not end its successor.
     sockets: u64,
     owner: Option<SessionKey>,
@@ -160,13 +164,16 @@ impl LiveCall {
             from: row.from_address.clone(),
             changes: watch::Sender::new(0),
             timer: watch::Sender::new(None),
-            position: AtomicI64::new(0),
+            // A call that goes on after a restart of the relay goes on behind what was written before it.
+            position: AtomicI64::new(app.now().as_millis()),
             reconnects: AtomicI64::new(0),
+            voicemail_before: OnceLock::new(),
             state: Mutex::new(State {
                 status: row.status,
                 machine: Call::new(plan),
                 opened: None,
                 frames: None,
+                unsent: Vec::new(),
                 sockets: 0,
                 owner,
                 listening: 0,
@@ -194,6 +201,11 @@ impl LiveCall {
             state.status = status;
         }
         self.changed();
+    }
+
+    /// What the caller had left before the relay was started again; `stored` is what the database has.
+    pub(crate) fn voicemail_before(&self, stored: &str) -> &str {
+        self.voicemail_before.get_or_init(|| stored.to_owned())
     }
 
     /// How often the caller was connected again, this time included.

@@ -25,6 +25,8 @@ const MAX_MEDIA: usize = 10;
 /// Sends a text. Gives what is known of it after a few seconds at the most.
 pub async fn send(app: &App, agent: &AgentId, wanted: SendMessage) -> Result<MessageSent, ServiceError> {
     check_channel(wanted.channel)?;
+    let cleaned = sanitize::clean(&wanted.body);
+    let wanted = SendMessage { body: cleaned.text, ..wanted };
     check_content(&wanted)?;
     let profile = app.agents.find(agent).ok_or(ServiceError::NotFound("agent"))?;
     let from = profile.number(Channel::Sms).ok_or_else(no_number)?;
@@ -34,6 +36,7 @@ pub async fn send(app: &App, agent: &AgentId, wanted: SendMessage) -> Result<Mes
         return outbox::report(app, earlier).await;
     }
     let row = intent(agent, &wanted, Route { from, to }, fingerprint, app.now());
+    let row = Message { removed_characters: cleaned.removed, ..row };
     let id = row.id.clone();
     match record_intent(app, row).await {
         // The same key at the same moment: the other one sends it.

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_TRIES: u32 = 4;
 /// When the provider is asked about an unknown outcome.
 const ASK_AFTER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60)];
+/// A text that could not be sent for so long is not sent any more: nobody expects it by then.
+const TOO_LATE: Duration = Duration::from_secs(3_600);
 /// A provider's clock may be behind ours.
 const CLOCK_SLACK: Duration = Duration::from_secs(30);
 
@@ -70,6 +72,11 @@ fn to_reply(row: Message) -> MessageSent {
     if matches!(row.status, MessageStatus::Intended | MessageStatus::Sending) {
         warnings
             .push("The provider has not answered yet; the message is stored and will be sent.".to_owned());
+    }
+    if row.removed_characters > 0 {
+        let count = row.removed_characters;
+        warnings
+            .push(format!("{count} invisible or direction-changing characters were left out of the text."));
     }
     if row.status == MessageStatus::Undelivered {
         warnings.push("The provider could not deliver this message.".to_owned());
@@ -220,7 +227,12 @@ pub async fn recover(app: &App) -> Result<(), ServiceError> {
         app.tasks.spawn(settle(app.clone(), row));
     }
     for row in intended {
-        app.tasks.spawn(deliver(app.clone(), row.id));
+        if app.now().since(row.created_at) > TOO_LATE {
+            let expired = Step { error_code: Some("expired".to_owned()), ..Step::to(MessageStatus::Failed) };
+            move_to(app, &row.id, expired).await?;
+        } else {
+            app.tasks.spawn(deliver(app.clone(), row.id));
+        }
     }
     Ok(())
 }

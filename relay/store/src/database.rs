@@ -94,10 +94,19 @@ impl Database {
         }
     }
 
-    /// Writes a row as it is, to see that writing works.
+    /// Changes a row and changes it back, to see that writing works: SQLite writes nothing for an update that
+    /// changes nothing.
     pub async fn check_writable(&self) -> Result<()> {
-        let sql = "UPDATE audit_head SET seq = seq WHERE id = 1";
-        self.transaction(move |tx| async move { tx.execute(sql, &[]).await.map(drop) }.boxed()).await
+        const THERE: &str = "UPDATE audit_head SET seq = seq + 1 WHERE id = 1";
+        const BACK: &str = "UPDATE audit_head SET seq = seq - 1 WHERE id = 1";
+        self.transaction(|tx| {
+            async move {
+                tx.execute(THERE, &[]).await?;
+                tx.execute(BACK, &[]).await.map(drop)
+            }
+            .boxed()
+        })
+        .await
     }
 
     /// Finishes what waits, then lets go of the database. Later calls are refused as unavailable.

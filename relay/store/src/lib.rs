@@ -4,6 +4,9 @@
 //! statement on their table. Called by the relay's services alone; no rule of the domain lives here, and
 //! only `sqlite`, `postgres` and `error` name a driver.
 
+#[cfg(all(feature = "fault-ack-before-sync", not(debug_assertions)))]
+compile_error!("fault-ack-before-sync loses messages on purpose: it is for the crash test only");
+
 mod database;
 mod error;
 mod migrate;

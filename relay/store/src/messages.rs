@@ -4,7 +4,7 @@
 mod inbox;
 
 pub use inbox::{
-    Lease, UnreadFilter, confirm_lease, count_available, count_unread, lease_unread, mark_calls_read,
+    Lease, UnreadFilter, amend, confirm_lease, count_available, count_unread, lease_unread, mark_calls_read,
     peek_unread, release_all_leases, release_lease,
 };
 

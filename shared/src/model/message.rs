@@ -136,7 +136,7 @@ impl Unread {
     }
 }
 
-/// What came in while no session of the agent was attached.
+/// What waits unread, what this answer hands over included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(inline))]

@@ -39,7 +39,7 @@ pub async fn place(app: &App, caller: &Caller, wanted: MakeCall) -> Result<CallP
         recorded => recorded?,
     }
     app.live_calls.place(&session, caller.session);
-    let request = to_outbound(app, &row, from, to, wanted.detect_voicemail == Some(true));
+    let request = to_outbound(app, &row, from, to);
     // Its own task: a caller who goes away must not leave a call that nobody knows of.
     let task = app.tasks.spawn(dial(app.clone(), row, request));
     match task.await {
@@ -61,12 +61,14 @@ fn check(app: &App, wanted: &MakeCall) -> Result<(), ServiceError> {
             return invalid(field, format!("it has {MAX_TEXT_CHARACTERS} characters at the most"));
         }
     }
-    if wanted.record == Some(true) {
-        return Err(ServiceError::refused(
-            ErrorCode::ProviderNotConfigured,
-            "Recording is not available; no call was placed.",
-            "Call again without record.",
-        ));
+    for (field, wanted) in [("record", wanted.record), ("detectVoicemail", wanted.detect_voicemail)] {
+        if wanted == Some(true) {
+            return Err(ServiceError::refused(
+                ErrorCode::ProviderNotConfigured,
+                format!("{field} is not available; no call was placed."),
+                format!("Call again without {field}."),
+            ));
+        }
     }
     if let Some(responder @ (Responder::Assistant | Responder::Sampling)) = wanted.responder {
         return Err(ServiceError::refused(
@@ -162,7 +164,7 @@ async fn record_intent(app: &App, row: CallLog) -> Result<(), ServiceError> {
         .await
 }
 
-fn to_outbound(app: &App, row: &CallLog, from: PhoneNumber, to: PhoneNumber, detect: bool) -> OutboundCall {
+fn to_outbound(app: &App, row: &CallLog, from: PhoneNumber, to: PhoneNumber) -> OutboundCall {
     let query = format!("session={}", row.session_id);
     let callback = app.webhook_url(&row.agent_id, &format!("call-status?{query}"));
     OutboundCall {
@@ -172,7 +174,7 @@ fn to_outbound(app: &App, row: &CallLog, from: PhoneNumber, to: PhoneNumber, det
         status_callback: format!("{callback}{CALLBACK_OVERRIDES}"),
         ring_seconds: app.config.voice.ring_seconds,
         time_limit_seconds: u32::try_from(row.max_duration_seconds).unwrap_or(600),
-        detect_voicemail: detect,
+        detect_voicemail: false,
     }
 }
 
@@ -244,12 +246,19 @@ pub(super) async fn settle_interrupted(app: &App, row: CallLog) {
         finish(app, &row.session_id, CallStatus::Completed, None).await;
         return;
     }
-    let request = to_outbound(app, &row, from, to, false);
+    let request = to_outbound(app, &row, from, to);
     app.tasks.spawn(settle(app.clone(), row, request));
 }
 
 fn reply(row: CallLog) -> Result<CallPlaced, ServiceError> {
     let Some(call_sid) = row.call_sid else {
+        if row.status.is_final() {
+            return Err(ServiceError::refused(
+                ErrorCode::ProviderRejected,
+                "The carrier did not take this call; nobody was rung.",
+                "Placing the same again needs a fresh idempotencyKey, and may be refused again.",
+            ));
+        }
         return Err(ServiceError::refused(
             ErrorCode::OutcomeUnknown,
             "The carrier has not named this call yet; it may be ringing.",

@@ -1,5 +1,7 @@
 //! Voicemails: stored as they grow, announced when they are whole or the call is over.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use relay_core::call::Voicemail as Spoken;
 use relay_core::sanitize;
@@ -11,28 +13,42 @@ use shared::model::{MessageKind, Timestamp};
 use crate::app::App;
 use crate::observability::events;
 use crate::services::ServiceError;
+use crate::services::audit::{self, Act};
 use crate::services::inbox::{CallEntry, insert_call_entry};
 use crate::services::live_calls::LiveCall;
 
 /// Stores what the caller has said so far. A complete one is announced in the same transaction, so that the caller
 /// is thanked only for what the agent will get.
-pub(crate) async fn store_voicemail(app: &App, call: &LiveCall, spoken: Spoken) -> Result<(), ServiceError> {
+pub(crate) async fn store_voicemail(
+    app: &App,
+    call: &Arc<LiveCall>,
+    spoken: Spoken,
+) -> Result<(), ServiceError> {
     let now = app.now();
-    let (session, agent, caller) = (call.session_id.clone(), call.agent_id.clone(), call.from.clone());
+    let left_to = Arc::clone(call);
     let complete = spoken.complete;
     app.db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
-                let earlier = voicemail_messages::find_by_session(tx, &session).await?;
-                let row = Voicemail {
-                    id: earlier.as_ref().map_or_else(MessageId::generate, |row| row.id.clone()),
-                    session_id: session,
-                    agent_id: agent,
-                    caller,
-                    callback: spoken.callback,
-                    transcript: sanitize::clean(&spoken.transcript).text,
-                    created_at: earlier.map_or(now, |row| row.created_at),
-                    updated_at: now,
+                let earlier = voicemail_messages::find_by_session(tx, &left_to.session_id).await?;
+                let spoken_text = sanitize::clean(&spoken.transcript).text;
+                let row = match earlier {
+                    Some(row) => Voicemail {
+                        callback: spoken.callback.or(row.callback),
+                        transcript: joined(left_to.voicemail_before(&row.transcript), &spoken_text),
+                        updated_at: now,
+                        ..row
+                    },
+                    None => Voicemail {
+                        id: MessageId::generate(),
+                        session_id: left_to.session_id.clone(),
+                        agent_id: left_to.agent_id.clone(),
+                        caller: left_to.from.clone(),
+                        callback: spoken.callback,
+                        transcript: joined(left_to.voicemail_before(""), &spoken_text),
+                        created_at: now,
+                        updated_at: now,
+                    },
                 };
                 voicemail_messages::upsert(tx, &row).await?;
                 if complete { announce(tx, row, now).await } else { Ok(()) }
@@ -45,6 +61,10 @@ pub(crate) async fn store_voicemail(app: &App, call: &LiveCall, spoken: Spoken) 
         events::voicemail_stored(&call.session_id);
     }
     Ok(())
+}
+
+fn joined(before: &str, text: &str) -> String {
+    [before, text].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// The call is over: what was said until then is a voicemail, too.
@@ -84,17 +104,20 @@ pub(crate) async fn announce_unannounced(app: &App) -> Result<(), ServiceError> 
     Ok(())
 }
 
-/// Puts a voicemail into the inbox, once.
+/// Puts a voicemail into the inbox, once; what the caller adds later amends the entry.
 async fn announce(tx: &mut Conn, row: Voicemail, now: Timestamp) -> Result<(), ServiceError> {
-    if messages::find(tx, &row.agent_id, &row.id).await?.is_some() {
-        return Ok(());
-    }
-    let Some(call) = call_logs::find(tx, &row.session_id).await? else { return Ok(()) };
-    let Some(call_sid) = call.call_sid else { return Ok(()) };
     let text = match &row.callback {
         Some(callback) => format!("{}\nCall back: {callback}", row.transcript),
         None => row.transcript,
     };
+    if messages::find(tx, &row.agent_id, &row.id).await?.is_some() {
+        if messages::amend(tx, &row.id, &text, now).await? {
+            audit::append(tx, now, Act("carrier", "voicemail.amended", row.id.as_str()), &[]).await?;
+        }
+        return Ok(());
+    }
+    let Some(call) = call_logs::find(tx, &row.session_id).await? else { return Ok(()) };
+    let Some(call_sid) = call.call_sid else { return Ok(()) };
     let entry = CallEntry {
         id: row.id,
         kind: MessageKind::Voicemail,

@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use futures_util::future::BoxFuture;
 use relay_core::call::{Effect, Event, Speech, Spoken, Voicemail};
 use relay_core::relay_frame::Outgoing;
+use tokio::sync::mpsc::error::TrySendError;
 
-use super::{LiveCall, State};
+use super::{FRAME_QUEUE, LiveCall, State};
 use crate::app::App;
 use crate::observability::events;
 use crate::services::calls;
@@ -88,12 +89,21 @@ fn write(app: &App, line: Line) -> Option<Aside> {
     app.transcripts.try_write(line).map(Aside::Write)
 }
 
-/// Hands a frame to the socket. A socket that does not read is given up.
+/// Hands a frame to the socket, or keeps it for the next one. A socket that does not read is given up.
 fn send(state: &mut State, frame: Outgoing) {
-    if let Some(frames) = &state.frames
-        && frames.try_send(frame).is_err()
-    {
-        state.frames = None;
+    let Some(frames) = &state.frames else { return keep(state, frame) };
+    match frames.try_send(frame) {
+        Ok(()) => (),
+        Err(TrySendError::Full(_)) => state.frames = None,
+        Err(TrySendError::Closed(frame)) => keep(state, frame),
+    }
+}
+
+/// What was lost with one socket is said over the next. A filler is not: the pause that it bridges is over by then.
+pub(super) fn keep(state: &mut State, frame: Outgoing) {
+    let is_filler = matches!(frame, Outgoing::Text { preemptible: Some(true), .. });
+    if !is_filler && state.unsent.len() < FRAME_QUEUE {
+        state.unsent.push(frame);
     }
 }
 

@@ -249,7 +249,7 @@ impl LiveCall {
 
 fn still_ringing() -> ServiceError {
     ServiceError::refused(
-        ErrorCode::ChannelBlocked,
+        ErrorCode::InvalidInput,
         "Nobody has answered the call yet; nothing was spoken.",
         "Listen with comms_get_messages and this callSid, then speak.",
     )

@@ -11,6 +11,7 @@ use shared::model::CallStatus;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::effects::keep;
 use super::{FRAME_QUEUE, LOST_AFTER, LiveCall, end, lock};
 use crate::app::App;
 use crate::services::{ServiceError, calls};
@@ -56,6 +57,9 @@ pub async fn open(app: &App, agent: &AgentId, setup: &Setup) -> Result<Socket, O
         if state.frames.as_ref().is_some_and(|frames| !frames.is_closed()) {
             return Err(OpenProblem::Taken);
         }
+        for frame in state.unsent.drain(..) {
+            sender.try_send(frame).expect("no more is kept than the queue holds");
+        }
         state.frames = Some(sender);
         state.status = CallStatus::InProgress;
         state.sockets += 1;
@@ -82,11 +86,14 @@ impl Socket {
 
     /// The socket is gone. The call is over if no other comes for it soon; a caller who hung up is told by the
     /// carrier's callbacks at once.
-    pub fn closed(self, app: &App) {
+    pub fn closed(mut self, app: &App) {
         {
             let mut state = lock(&self.call.state);
             if state.sockets == self.number {
                 state.frames = None;
+                while let Ok(frame) = self.frames.try_recv() {
+                    keep(&mut state, frame);
+                }
             }
         }
         let app = app.clone();

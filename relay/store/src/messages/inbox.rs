@@ -1,6 +1,6 @@
 //! What waits in an agent's inbox: unread rows of `messages`, who has taken them, and when they became read.
 
-use shared::ids::{AgentId, CallSid, LeaseId};
+use shared::ids::{AgentId, CallSid, LeaseId, MessageId};
 use shared::model::{Channel, Timestamp, Unread};
 
 use super::Message;
@@ -96,6 +96,14 @@ pub async fn release_all_leases(conn: &mut Conn) -> Result<u64> {
     conn.execute("UPDATE messages SET lease_id = NULL, lease_until = 0 WHERE lease_id IS NOT NULL", &[]).await
 }
 
+/// Gives an entry another text and makes it unread, whoever holds it, if that changes anything.
+pub async fn amend(conn: &mut Conn, id: &MessageId, body: &str, now: Timestamp) -> Result<bool> {
+    let sql =
+        "UPDATE messages SET body = $2, updated_at = $3, read_at = NULL, lease_id = NULL, lease_until = 0
+               WHERE id = $1 AND body <> $2";
+    Ok(conn.execute(sql, params![id, body, now]).await? > 0)
+}
+
 /// What waits for the agent, whether somebody holds it or not.
 pub async fn count_unread(conn: &mut Conn, agent_id: &AgentId) -> Result<Unread> {
     let counts = conn
@@ -187,6 +195,31 @@ mod tests {
             .await;
         let available = if expected == [1, 2] { 3 } else { expected.len() as i64 };
         assert_eq!(found, (expected.to_vec(), expected.to_vec(), available));
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn an_entry_with_another_text_is_unread_again(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let message = inbound(1);
+        let first = lease(0, 100);
+        let expected = Message { body: "more".to_owned(), updated_at: at(60), attempt: 1, ..message.clone() };
+        let found = db
+            .run(move |tx| {
+                async move {
+                    insert(tx, &message).await?;
+                    lease_unread(tx, &unread(9), &first).await?;
+                    let unchanged = amend(tx, &message.id, &message.body, at(50)).await?;
+                    let changed = amend(tx, &message.id, "more", at(60)).await?;
+                    let confirmed = confirm_lease(tx, &first.id, at(70)).await?;
+                    Ok((unchanged, changed, confirmed, find_any(tx, &message.id).await?))
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, (false, true, 0, Some(expected)));
     }
 
     #[rstest]

@@ -17,6 +17,8 @@ use crate::twilio;
 use agent::Agents;
 use line::Line;
 
+/// Calls that are open before the others: what the server allocates once is not what a call costs.
+const FIRST_CALLS: usize = 100;
 const CALLS: usize = 500;
 /// Each caller speaks this often; all of them are spread over it.
 const PACE: Duration = Duration::from_secs(2);
@@ -31,29 +33,38 @@ struct Run {
 pub(crate) async fn measure(programs: &Programs) -> Result<()> {
     let home = Home::temp();
     let relay = RelayProcess::start_program(&programs.relay, &[], &home, &twilio::RELAY).await?;
-    let before = resident_kib(relay.pid())?;
     let mut agents = Agents::new(relay.socket());
-    let mut lines = Vec::with_capacity(CALLS);
-    for number in 0..CALLS {
+    let mut open = async |number| {
         let call = twilio::Call::new(number);
         let line = Line::open(relay.public_addr(), &call).await?;
-        lines.push(line.answered_by(agents.claim(&call.sid).await?));
-    }
-    let product = talk(lines, relay.pid(), before).await?;
+        anyhow::Ok(line.answered_by(agents.claim(&call.sid).await?))
+    };
+    let product = run(&mut open, relay.pid()).await?;
 
     let server = Server::start(&["bare-ws"]).await?;
-    let before = resident_kib(server.pid()?)?;
-    let mut lines = Vec::with_capacity(CALLS);
-    for _ in 0..CALLS {
-        lines.push(Line::open_bare(server.socket_address()?).await?);
-    }
-    let bare = talk(lines, server.pid()?, before).await?;
+    let address = server.socket_address()?;
+    let bare = run(&mut async |_| Line::open_bare(address).await, server.pid()?).await?;
     report(product, bare);
     Ok(())
 }
 
-/// Lets all callers speak in turn; `before` is what the server held when no call was open.
-async fn talk(lines: Vec<Line>, server: u32, before: f64) -> Result<Run> {
+async fn run(open: &mut impl AsyncFnMut(usize) -> Result<Line>, server: u32) -> Result<Run> {
+    let mut lines = Vec::with_capacity(CALLS);
+    for number in 0..FIRST_CALLS {
+        lines.push(open(number).await?);
+    }
+    let (mut lines, _) = talk(lines).await?;
+    let before = resident_kib(server)?;
+    for number in FIRST_CALLS..CALLS {
+        lines.push(open(number).await?);
+    }
+    let (lines, latencies) = talk(lines).await?;
+    let kib_per_call = (resident_kib(server)? - before) / (lines.len() - FIRST_CALLS) as f64;
+    Ok(Run { latencies, kib_per_call })
+}
+
+/// Lets all callers speak in turn, several times.
+async fn talk(lines: Vec<Line>) -> Result<(Vec<Line>, Samples)> {
     let calls = lines.len();
     let mut talking = JoinSet::new();
     for (number, mut line) in lines.into_iter().enumerate() {
@@ -62,24 +73,20 @@ async fn talk(lines: Vec<Line>, server: u32, before: f64) -> Result<Run> {
             tokio::time::sleep(offset).await;
             let mut turns = tokio::time::interval(PACE);
             let mut latencies = Samples::default();
-            for turn in 0..TURNS {
+            for _ in 0..TURNS {
                 turns.tick().await;
-                let latency = line.turn().await?;
-                // The first turn finds everything cold, as the first of a call does; the figure is the rest.
-                if turn > 0 {
-                    latencies.push(latency);
-                }
+                latencies.push(line.turn().await?);
             }
             anyhow::Ok((line, latencies))
         });
     }
-    let (mut open, mut latencies) = (Vec::new(), Samples::default());
+    let (mut open, mut latencies) = (Vec::with_capacity(calls), Samples::default());
     while let Some(talked) = talking.join_next().await {
         let (line, samples) = talked??;
         open.push(line);
         latencies.extend(samples);
     }
-    Ok(Run { latencies, kib_per_call: (resident_kib(server)? - before) / open.len() as f64 })
+    Ok((open, latencies))
 }
 
 fn report(mut product: Run, mut bare: Run) {
@@ -90,7 +97,7 @@ fn report(mut product: Run, mut bare: Run) {
     latency("500 live calls, words in to words out, p50", 0.5, "<= 1000");
     latency("500 live calls, words in to words out, p99", 0.99, "<= 10000");
     figure(&Figure {
-        name: "500 live calls, resident memory a call",
+        name: "500 live calls, resident memory a further call",
         unit: "KiB",
         product: product.kib_per_call,
         bare: Some(bare.kib_per_call),

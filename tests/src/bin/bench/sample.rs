@@ -48,7 +48,8 @@ pub(crate) fn processor_time(pid: u32) -> Result<Duration> {
     for thread in fs::read_dir(format!("/proc/{pid}/task")).context("failed to list a process's threads")? {
         // A thread that ends meanwhile takes its time with it.
         let Ok(times) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-        nanos += times.split(' ').next().and_then(|on_cpu| on_cpu.parse::<u64>().ok()).unwrap_or(0);
+        let (on_cpu, _) = times.split_once(' ').context("schedstat has one field")?;
+        nanos += on_cpu.parse::<u64>().context("schedstat holds no number")?;
     }
     Ok(Duration::from_nanos(nanos))
 }

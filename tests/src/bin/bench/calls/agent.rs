@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use shared::ids::CallSid;
 use shared::ipc::Client;
-use shared::protocol::{Hello, ListenToCall, PROTOCOL_VERSION, PeerProgram, Speak};
+use shared::protocol::{ConfirmRead, Hello, ListenToCall, PROTOCOL_VERSION, PeerProgram, Speak};
 use tokio::task::JoinSet;
 
-/// A connection carries at most 64 calls at a time.
-const CALLS_A_CONNECTION: usize = 50;
+/// A connection carries at most 64 requests at a time, and an agent has two under way.
+const CALLS_A_CONNECTION: usize = 30;
 const WAIT_SECONDS: u64 = 25;
 
 /// All agents of a run, on as many connections as they need. Dropped, they hang up.
@@ -63,23 +63,27 @@ async fn connect(socket: &Path) -> Result<Client> {
     Client::connect(socket, &hello).await.context("failed to reach the relay")
 }
 
+/// As `comms-mcp` does it: each answer is confirmed, and the words that it asks for are one call.
 async fn answer(client: Client, call_sid: CallSid, own_time: OwnTime) -> Result<()> {
     let listen = ListenToCall { call_sid: call_sid.clone(), wait_seconds: Some(WAIT_SECONDS) };
     let told = client.call(listen).await?.reply;
-    let (mut turn_id, mut silent) = (told.turn_id, told.turns.is_empty());
+    let (mut turn_id, mut silent) = (told.turn_id.context("the call is over")?, told.turns.is_empty());
     loop {
         let heard_at = Instant::now();
         let body = if silent { String::new() } else { "Of course, Thursday at three it is.".to_owned() };
         let words = Speak {
             call_sid: call_sid.clone(),
-            turn_id,
+            turn_id: Some(turn_id.clone()),
             body,
             digits: None,
             end_call: false,
             wait_seconds: Some(WAIT_SECONDS),
         };
+        let confirm = ConfirmRead::Turns { call_sid: call_sid.clone(), until: turn_id };
         own_time.set(heard_at.elapsed());
-        let told = client.call(words).await?.reply;
-        (turn_id, silent) = (Some(told.turn_id), told.heard.is_empty());
+        let (told, confirmed) = tokio::join!(client.call(words), client.call(confirm));
+        confirmed?;
+        let told = told?.reply;
+        (turn_id, silent) = (told.turn_id, told.heard.is_empty());
     }
 }
