@@ -122,6 +122,18 @@ async fn invisible_characters_are_removed_and_counted() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_address_is_cleaned_too() -> Result<()> {
+    let relay = TestRelay::live().await?;
+    let sid = sid(1);
+    assert_eq!(
+        relay.post_signed(SMS, &text_form(&sid, "+12025550147\u{0}\u{202e}", "hi")).await?.status,
+        200
+    );
+    assert_eq!(inbox(&relay).await?.messages[0].from, PERSON);
+    relay.stop().await
+}
+
+#[tokio::test]
 async fn one_client_that_floods_starves_neither_the_carrier_nor_health() -> Result<()> {
     let relay = TestRelay::live().await?;
     let form = text_form("SM00000000000000000000000000000001", PERSON, "flood");

@@ -194,13 +194,16 @@ impl Line {
 
     /// The next message that is not of the protocol's own; `None` at the end of the stream.
     async fn message(&mut self) -> Result<Option<Message>> {
-        loop {
-            match timeout(PATIENCE, self.0.next()).await.context("the relay says nothing")? {
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => (),
-                Some(Ok(message)) => return Ok(Some(message)),
-                // A connection that is cut off is over as well.
-                Some(Err(_)) | None => return Ok(None),
+        let next = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => (),
+                    Some(Ok(message)) => return Some(message),
+                    // A connection that is cut off is over as well.
+                    Some(Err(_)) | None => return None,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, next).await.context("the relay says nothing")
     }
 }

@@ -14,6 +14,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{StatusCode, header};
+use relay_core::sanitize;
 use relay_core::signature::{self, Body, SignedRequest};
 use shared::ids::AgentId;
 
@@ -39,6 +40,11 @@ impl Signed {
     /// A field that must be there and be well formed.
     pub(super) fn required<T: std::str::FromStr>(&self, name: &str) -> Result<T, StatusCode> {
         self.field(name).and_then(|text| text.parse().ok()).ok_or(StatusCode::UNPROCESSABLE_ENTITY)
+    }
+
+    /// Who sent or gets something: a number, or what the carrier says instead of one.
+    pub(super) fn address(&self, name: &str) -> Option<String> {
+        self.field(name).map(|text| sanitize::clean(text).text).filter(|text| !text.is_empty())
     }
 
     /// A value of the query of our own address.

@@ -23,11 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the provider is tried while it surely has not acted.
 const MAX_TRIES: u32 = 4;
 /// When the provider is asked about an unknown outcome.
-const ASK_AFTER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60)];
+pub(super) const ASK_AFTER: [Duration; 3] =
+    [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60)];
 /// A text that could not be sent for so long is not sent any more: nobody expects it by then.
 const TOO_LATE: Duration = Duration::from_secs(3_600);
 /// A provider's clock may be behind ours.
-const CLOCK_SLACK: Duration = Duration::from_secs(30);
+pub(super) const CLOCK_SLACK: Duration = Duration::from_secs(30);
 
 /// Sends an intended message, and tells how far it came.
 pub(super) async fn deliver_and_report(app: &App, id: MessageId) -> Result<MessageSent, ServiceError> {

@@ -29,8 +29,8 @@ fn read(signed: &Signed) -> Result<InboundMessage, StatusCode> {
     Ok(InboundMessage {
         channel: Channel::Sms,
         external_id: signed.required("MessageSid")?,
-        from: signed.required("From")?,
-        to: signed.required("To")?,
+        from: signed.address("From").ok_or(StatusCode::UNPROCESSABLE_ENTITY)?,
+        to: signed.address("To").ok_or(StatusCode::UNPROCESSABLE_ENTITY)?,
         sender_name: None,
         body: signed.field("Body").unwrap_or("").to_owned(),
         media: (0..MAX_MEDIA).map_while(|at| media(signed, at)).collect(),

@@ -25,8 +25,8 @@ fn read(signed: &Signed) -> Result<CarrierCall, StatusCode> {
     Ok(CarrierCall {
         call_sid: signed.required("CallSid")?,
         // A caller may hide the number.
-        from: signed.field("From").unwrap_or("anonymous").to_owned(),
-        to: signed.required("To")?,
+        from: signed.address("From").unwrap_or_else(|| "anonymous".to_owned()),
+        to: signed.address("To").ok_or(StatusCode::UNPROCESSABLE_ENTITY)?,
         session_id: session.map_err(|_| StatusCode::NOT_FOUND)?,
     })
 }

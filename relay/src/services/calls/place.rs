@@ -14,7 +14,7 @@ use crate::observability::events;
 use crate::services::audit::{self, Act};
 use crate::services::live_calls::Caller;
 use crate::services::messages::{check_key, digest, key_reused, no_number};
-use crate::services::outbox::CALLBACK_OVERRIDES;
+use crate::services::outbox::{ASK_AFTER, CALLBACK_OVERRIDES, CLOCK_SLACK};
 use crate::services::{ServiceError, policy};
 
 const MAX_TEXT_CHARACTERS: usize = 1_000;
@@ -223,19 +223,30 @@ async fn named(app: &App, row: &CallLog, placed: &PlacedCall) -> Result<CallLog,
 
 /// Asks the carrier what became of a call whose answer was lost. It is never placed again.
 async fn settle(app: App, row: CallLog, request: OutboundCall) {
-    let not_before = row.created_at.minus(std::time::Duration::from_secs(30));
-    tokio::select! {
-        () = tokio::time::sleep(std::time::Duration::from_secs(2)) => (),
-        () = app.stop.cancelled() => return,
-    }
-    match app.providers.voice.find_placed(&request, not_before).await {
-        Ok(Some(placed)) => {
-            if let Err(problem) = named(&app, &row, &placed).await {
-                events::failed_inside("settle a call", &problem);
+    let not_before = row.created_at.minus(CLOCK_SLACK);
+    let mut is_known_not = false;
+    for pause in ASK_AFTER {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => (),
+            () = app.stop.cancelled() => return,
+        }
+        match app.providers.voice.find_placed(&request, not_before).await {
+            Ok(Some(placed)) => {
+                if let Err(problem) = named(&app, &row, &placed).await {
+                    events::failed_inside("settle a call", &problem);
+                }
+                return;
+            }
+            Ok(None) => is_known_not = true,
+            Err(problem) => {
+                is_known_not = false;
+                events::provider_failed("find_placed", &problem);
             }
         }
-        Ok(None) => finish(&app, &row.session_id, CallStatus::Failed, Some("unknown".to_owned())).await,
-        Err(problem) => events::provider_failed("find_placed", &problem),
+    }
+    app.live_calls.unplace(&row.session_id);
+    if is_known_not {
+        finish(&app, &row.session_id, CallStatus::Failed, Some("unknown".to_owned())).await;
     }
 }
 
