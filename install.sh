@@ -48,10 +48,26 @@ case $prefix in
 esac
 bin_dir=$prefix/bin
 
+# The folder of the database, the socket and the lock; the programs compute it alike.
+data_dir() {
+    if [ -n "${COMMS_HOME:-}" ]; then
+        printf '%s' "$COMMS_HOME"
+    elif [ "$(uname -s)" = 'Darwin' ]; then
+        printf '%s' "${HOME:-}/Library/Application Support/agentos-comms"
+    else
+        printf '%s' "${HOME:-}/.local/share/agentos-comms"
+    fi
+}
+
 # The process id of the running relay of this user, or nothing.
 running_relay() {
-    [ -x "$bin_dir/comms-relay" ] || return 0
-    "$bin_dir/comms-relay" status --json 2>/dev/null | sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' | head -n 1
+    if [ -x "$bin_dir/comms-relay" ]; then
+        "$bin_dir/comms-relay" status --json 2>/dev/null | sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' | head -n 1
+    elif [ -s "$(data_dir)/relay.lock" ]; then
+        # The program may be gone already, and the relay still there.
+        locked_by=$(tr -cd '0-9' <"$(data_dir)/relay.lock")
+        if kill -0 "${locked_by:-none}" 2>/dev/null; then printf '%s' "$locked_by"; fi
+    fi
 }
 
 # A cargo of rustup finds its toolchain through HOME, which may be another one today.
@@ -141,10 +157,8 @@ purge_data() {
         purge_comms_home
     elif [ -z "${HOME:-}" ]; then
         fail 'HOME is not set: no settings or data were removed'
-    elif [ "$(uname -s)" = 'Darwin' ]; then
-        rm -rf "$HOME/Library/Application Support/agentos-comms"
     else
-        rm -rf "$HOME/.local/share/agentos-comms" "$HOME/.config/agentos-comms"
+        rm -rf "$(data_dir)" "$HOME/.config/agentos-comms"
     fi
     say 'Removed settings and data.'
 }

@@ -163,11 +163,7 @@ fn unavailable(message: impl Into<String>, hint: &str) -> ApiError {
 }
 
 fn not_running() -> ApiError {
-    unavailable(
-        "no relay is running",
-        "Ask the user to start it with `comms-relay run`.",
-    )
-    .retryable(None)
+    unavailable("no relay is running", "Ask the user to start it with `comms-relay run`.").retryable(None)
 }
 
 fn outcome_unknown(key: Option<&str>) -> ApiError {

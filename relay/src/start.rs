@@ -219,9 +219,7 @@ fn local_url(addresses: &Addresses) -> Url {
 
 /// Opens the database that the settings name.
 pub(crate) async fn open_database(config: &Config, data_dir: &Path) -> Result<Database, StartProblem> {
-    Database::open(config.database.url.expose(), data_dir)
-        .await
-        .map_err(StartProblem::Database)
+    Database::open(config.database.url.expose(), data_dir).await.map_err(StartProblem::Database)
 }
 
 /// The providers of this mode, and the secret with which they sign what they send us.

@@ -115,6 +115,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<()> {
 }
 
 /// Says that a test cannot run here. Where nothing may be skipped, that is a failure.
+#[expect(clippy::print_stdout, reason = "whoever runs the tests is to know what did not run")]
 fn skip(why: &str) {
     assert!(setting("CI").is_none(), "cannot run: {why}");
     println!("skipped: {why}");

@@ -82,8 +82,5 @@ fn program() -> io::Result<PathBuf> {
 }
 
 fn failed(message: &str) -> ApiError {
-    unavailable(
-        message,
-        "Ask the user to look at logs/relay.log in the data folder.",
-    )
+    unavailable(message, "Ask the user to look at logs/relay.log in the data folder.")
 }

@@ -8,36 +8,50 @@ use shared::ids::MessageId;
 use shared::protocol::GetMessages;
 use tests::process::{Home, RelayProcess};
 use tokio::task::JoinSet;
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 
 use super::carrier::{Carrier, LIVE};
 use super::rehearsal::verdict;
 use super::{comms_relay, session, setting, skip};
 
-/// The address of an empty schema. `None`, said aloud, if there is no Postgres to make one in.
-async fn fresh_schema() -> Result<Option<String>> {
-    let Some(server) = setting("TEST_POSTGRES_URL") else {
-        skip("TEST_POSTGRES_URL is not set");
-        return Ok(None);
-    };
-    let (client, connection) = tokio_postgres::connect(&server, NoTls).await?;
-    let mut speaking = JoinSet::new();
-    speaking.spawn(connection);
-    let schema = format!("p{}", MessageId::generate().as_str().replace('-', ""));
-    client.batch_execute(&format!("CREATE SCHEMA {schema}")).await?;
-    let separator = if server.contains('?') { '&' } else { '?' };
-    Ok(Some(format!("{server}{separator}options=-csearch_path%3D{schema}")))
+/// An empty schema.
+struct Schema {
+    name: String,
+    /// What a relay is given: the server and the schema.
+    url: String,
+    /// On the same server, for the test itself.
+    client: Client,
+    _speaking: JoinSet<Result<(), tokio_postgres::Error>>,
 }
 
-fn live_on(url: &str) -> Vec<(&str, &str)> {
-    [&LIVE[..], &[("COMMS_DATABASE__URL", url)]].concat()
+impl Schema {
+    /// `None`, said aloud, if there is no Postgres to make one in.
+    async fn fresh() -> Result<Option<Self>> {
+        let Some(server) = setting("TEST_POSTGRES_URL") else {
+            skip("TEST_POSTGRES_URL is not set");
+            return Ok(None);
+        };
+        let (client, connection) = tokio_postgres::connect(&server, NoTls).await?;
+        let mut speaking = JoinSet::new();
+        speaking.spawn(connection);
+        let name = format!("p{}", MessageId::generate().as_str().replace('-', ""));
+        client.batch_execute(&format!("CREATE SCHEMA {name}")).await?;
+        let separator = if server.contains('?') { '&' } else { '?' };
+        let url = format!("{server}{separator}options=-csearch_path%3D{name}");
+        Ok(Some(Self { name, url, client, _speaking: speaking }))
+    }
+
+    /// The settings of a relay in live mode that stores here.
+    fn live(&self) -> Vec<(&str, &str)> {
+        [&LIVE[..], &[("COMMS_DATABASE__URL", &self.url)]].concat()
+    }
 }
 
 #[tokio::test]
 async fn the_rehearsal_passes_on_postgres() -> Result<()> {
-    let Some(url) = fresh_schema().await? else { return Ok(()) };
+    let Some(schema) = Schema::fresh().await? else { return Ok(()) };
     let home = Home::temp();
-    let settings = [("COMMS_DATABASE__URL", url.as_str())];
+    let settings = [("COMMS_DATABASE__URL", schema.url.as_str())];
     let _relay = RelayProcess::start(&home, &settings).await?;
     let played = comms_relay(&home, &["rehearse", "--json"], &settings).await?;
     assert_eq!(verdict(&played)?, (Some(0), json!(true), json!("running")), "{played:?}");
@@ -47,9 +61,9 @@ async fn the_rehearsal_passes_on_postgres() -> Result<()> {
 
 #[tokio::test]
 async fn the_same_event_fifty_times_at_once_is_one_message() -> Result<()> {
-    let Some(url) = fresh_schema().await? else { return Ok(()) };
+    let Some(schema) = Schema::fresh().await? else { return Ok(()) };
     let home = Home::temp();
-    let relay = RelayProcess::start(&home, &live_on(&url)).await?;
+    let relay = RelayProcess::start(&home, &schema.live()).await?;
     let carrier = Carrier::of(&relay)?;
     let answers = try_join_all((0..50).map(|_| carrier.text(1))).await?;
     assert_eq!((answers, total(&home).await?), (vec![200; 50], 1));
@@ -58,10 +72,10 @@ async fn the_same_event_fifty_times_at_once_is_one_message() -> Result<()> {
 
 #[tokio::test]
 async fn two_relays_take_an_event_once_between_them() -> Result<()> {
-    let Some(url) = fresh_schema().await? else { return Ok(()) };
+    let Some(schema) = Schema::fresh().await? else { return Ok(()) };
     let homes = [Home::temp(), Home::temp()];
-    let one = RelayProcess::start(&homes[0], &live_on(&url)).await?;
-    let other = RelayProcess::start(&homes[1], &live_on(&url)).await?;
+    let one = RelayProcess::start(&homes[0], &schema.live()).await?;
+    let other = RelayProcess::start(&homes[1], &schema.live()).await?;
     let carriers = [Carrier::of(&one)?, Carrier::of(&other)?];
     // Ten events, each four times to both.
     let posts = (0..80).map(|post| carriers[post as usize % 2].text(post / 2 % 10));
@@ -72,20 +86,16 @@ async fn two_relays_take_an_event_once_between_them() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_database_that_goes_away_is_told_and_found_again() -> Result<()> {
-    let Some(url) = fresh_schema().await? else { return Ok(()) };
+async fn what_the_database_refuses_is_not_acknowledged_and_is_taken_later() -> Result<()> {
+    let Some(schema) = Schema::fresh().await? else { return Ok(()) };
     let home = Home::temp();
-    let relay = RelayProcess::start(&home, &live_on(&url)).await?;
+    let relay = RelayProcess::start(&home, &schema.live()).await?;
     let carrier = Carrier::of(&relay)?;
-    assert_eq!(carrier.text(1).await?, 200);
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
-    let mut speaking = JoinSet::new();
-    speaking.spawn(connection);
-    // Without its columns the table takes nothing; with them it is as it was.
-    client.batch_execute("ALTER TABLE messages RENAME TO messages_away").await?;
-    let refused = carrier.text(2).await?;
-    client.batch_execute("ALTER TABLE messages_away RENAME TO messages").await?;
-    assert_eq!((refused, carrier.text(2).await?, total(&home).await?), (503, 200, 2));
+    let name = &schema.name;
+    schema.client.batch_execute(&format!("ALTER TABLE {name}.messages RENAME TO messages_away")).await?;
+    let refused = carrier.text(1).await?;
+    schema.client.batch_execute(&format!("ALTER TABLE {name}.messages_away RENAME TO messages")).await?;
+    assert_eq!((refused, carrier.text(1).await?, total(&home).await?), (503, 200, 1));
     Ok(())
 }
 

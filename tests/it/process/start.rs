@@ -28,14 +28,20 @@ async fn a_taken_port_is_told_with_its_setting_and_its_holder() -> Result<()> {
     Ok(())
 }
 
-/// Length, time of the last change and content of every file.
-fn files(home: &Home) -> Result<BTreeMap<PathBuf, (u64, SystemTime, Vec<u8>)>> {
+/// A file as it is at this moment.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    changed_at: SystemTime,
+    content: Vec<u8>,
+}
+
+fn files(home: &Home) -> Result<BTreeMap<PathBuf, Seen>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(home.path())? {
-        let (path, about) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
+        let entry = entry?;
         // A socket cannot be read.
-        let content = fs::read(&path).unwrap_or_default();
-        files.insert(path, (about.len(), about.modified()?, content));
+        let content = fs::read(entry.path()).unwrap_or_default();
+        files.insert(entry.path(), Seen { changed_at: entry.metadata()?.modified()?, content });
     }
     Ok(files)
 }
