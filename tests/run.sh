@@ -62,7 +62,7 @@ stage() {
     echo "FAILED ($((SECONDS - start)) s), the end of $log:"
     # What failed stands first; the end alone is often only a list of names.
     grep -nE -A 12 '^(error|FAIL |---- .* stdout ----)|panicked at' "$log" | head -n 120
-    tail -n 60 "$log"
+    tail -n 30 "$log"
     exit 1
 }
 

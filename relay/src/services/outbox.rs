@@ -23,8 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the provider is tried while it surely has not acted.
 const MAX_TRIES: u32 = 4;
 /// When the provider is asked about an unknown outcome.
-pub(super) const ASK_AFTER: [Duration; 3] =
-    [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60)];
+const ASK_AFTER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60)];
 /// A text that could not be sent for so long is not sent any more: nobody expects it by then.
 const TOO_LATE: Duration = Duration::from_secs(3_600);
 /// A provider's clock may be behind ours.

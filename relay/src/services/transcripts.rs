@@ -42,7 +42,7 @@ pub struct Transcripts(mpsc::Sender<Line>);
 pub struct Pending(mpsc::Receiver<Line>);
 
 impl Transcripts {
-    /// The queue, and what [`write_all`] takes from it.
+    /// The queue, and what its one writer takes from it.
     #[must_use]
     pub fn queue() -> (Self, Pending) {
         let (sender, receiver) = mpsc::channel(QUEUE);

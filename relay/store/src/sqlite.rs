@@ -338,16 +338,21 @@ mod tests {
 
     /// Keeps the writer busy until it is told otherwise, so that what comes meanwhile shares a commit. The future
     /// is that of the work that holds it, which would be left out if nobody waited for it.
-    fn hold(db: &Database) -> (std::sync::mpsc::Sender<()>, BoxFuture<'_, Result<()>>) {
+    async fn hold(db: &Database) -> (std::sync::mpsc::Sender<()>, BoxFuture<'_, Result<()>>) {
         let (release, held) = std::sync::mpsc::channel();
+        let (begin, begun) = oneshot::channel();
         let holding = db.transaction(move |_| {
             async move {
+                begin.send(()).unwrap();
                 held.recv().unwrap();
                 Ok(())
             }
             .boxed()
         });
-        (release, queued(holding))
+        let holding = queued(holding);
+        // Else the writer might take some of what comes after into the same commit.
+        begun.await.unwrap();
+        (release, holding)
     }
 
     /// Polled once, so that it waits for the writer.
@@ -394,7 +399,7 @@ mod tests {
     #[tokio::test]
     async fn work_whose_caller_gave_up_before_its_turn_is_left_out() {
         let db = fresh().await;
-        let (release, _holding) = hold(&db.db);
+        let (release, _holding) = hold(&db.db).await;
         drop(queued(note(&db.db, 1, String::new())));
         release.send(()).unwrap();
         note(&db.db, 2, String::new()).await.unwrap();
@@ -404,7 +409,7 @@ mod tests {
     #[tokio::test]
     async fn a_commit_that_fails_fails_everyone_who_shares_it() {
         let db = fresh().await;
-        let (release, _holding) = hold(&db.db);
+        let (release, _holding) = hold(&db.db).await;
         let orphan = "INSERT INTO notes (id, after) VALUES (2, 99)";
         let good = queued(note(&db.db, 1, String::new()));
         let bad = queued(db.db.transaction(move |tx| async move { tx.execute(orphan, &[]).await }.boxed()));
@@ -419,7 +424,7 @@ mod tests {
         let db = fresh().await;
         db.run(|tx| async move { tx.query("PRAGMA max_page_count = 100", &[]).await.map(drop) }.boxed())
             .await;
-        let (release, _holding) = hold(&db.db);
+        let (release, _holding) = hold(&db.db).await;
         let before = queued(note(&db.db, 1, String::new()));
         let filling = queued(note(&db.db, 2, "x".repeat(1_000_000)));
         let after = queued(note(&db.db, 3, String::new()));
@@ -453,7 +458,7 @@ mod tests {
     #[tokio::test]
     async fn closing_finishes_what_waits() {
         let db = fresh().await;
-        let (release, _holding) = hold(&db.db);
+        let (release, _holding) = hold(&db.db).await;
         let waiting = queued(note(&db.db, 1, String::new()));
         let mut closing = Box::pin(db.db.close());
         assert!(closing.as_mut().now_or_never().is_none());

@@ -1,5 +1,7 @@
 //! Placing a call.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use relay_providers::{OutboundCall, PlacedCall, ProviderError};
 use relay_store::call_logs::{self, CallLog};
@@ -14,10 +16,12 @@ use crate::observability::events;
 use crate::services::audit::{self, Act};
 use crate::services::live_calls::Caller;
 use crate::services::messages::{check_key, digest, key_reused, no_number};
-use crate::services::outbox::{ASK_AFTER, CALLBACK_OVERRIDES, CLOCK_SLACK};
+use crate::services::outbox::{CALLBACK_OVERRIDES, CLOCK_SLACK};
 use crate::services::{ServiceError, policy};
 
 const MAX_TEXT_CHARACTERS: usize = 1_000;
+/// When the carrier is asked about a call whose answer was lost. Sooner than about a text: somebody waits.
+const ASK_AFTER: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
 
 /// Places a call, and gives its names at once: it may still ring. The session that places it holds it.
 pub async fn place(app: &App, caller: &Caller, wanted: MakeCall) -> Result<CallPlaced, ServiceError> {
