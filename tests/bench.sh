@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 # One build for all three, in one folder: the benchmark looks for the programs beside itself.
 cargo build --quiet --release --locked --workspace --bin comms-relay --bin comms-mcp --bin bench
 ulimit -n "$(ulimit -Hn)"
-exec "${CARGO_TARGET_DIR:-target}/release/bench"
+exec "${CARGO_TARGET_DIR:-target}/release/bench" "$@"

@@ -132,7 +132,7 @@ impl Handler for Session {
         context: CallContext,
     ) -> (Result<Box<RawValue>, ApiError>, Option<Unread>) {
         let result = self.dispatch(request, &context.cancelled).await;
-        let unread = self.app.inboxes.unread(&self.app, &self.caller.agent).await.ok();
+        let unread = Box::pin(self.app.inboxes.unread(&self.app, &self.caller.agent)).await.ok();
         (result, unread.filter(|unread| !unread.is_empty()))
     }
 }

@@ -14,7 +14,8 @@ use crate::observability::events;
 use crate::services::{ServiceError, calls, inbox, live_calls, messages, simulator, status};
 
 impl Session {
-    /// Serves one call. A new call does not compile until it has an arm here.
+    /// Serves one call. A new call does not compile until it has an arm here. Each is boxed: a call that waits
+    /// then costs the memory of its own kind, not that of the largest.
     pub(super) async fn dispatch(
         &self,
         request: Request,
@@ -24,40 +25,42 @@ impl Session {
         match request {
             Request::Ping(call) => reply::<Ping>(Ok(self.ping(call))),
             Request::GetStatus(_) => reply::<GetStatus>(Ok(self.status())),
-            Request::SendMessage(call) => {
-                reply::<SendMessage>(told("send_message", messages::send(app, &caller.agent, call).await))
-            }
+            Request::SendMessage(call) => reply::<SendMessage>(told(
+                "send_message",
+                Box::pin(messages::send(app, &caller.agent, call)).await,
+            )),
             Request::GetMessages(call) => {
-                reply::<GetMessages>(told("get_messages", self.get_messages(call, cancelled).await))
+                reply::<GetMessages>(told("get_messages", Box::pin(self.get_messages(call, cancelled)).await))
             }
             Request::ConfirmRead(call) => {
-                reply::<ConfirmRead>(told("confirm_read", self.confirm_read(call).await))
+                reply::<ConfirmRead>(told("confirm_read", Box::pin(self.confirm_read(call)).await))
             }
             Request::MakeCall(call) => {
-                reply::<MakeCall>(told("make_call", calls::place(app, caller, call).await))
+                reply::<MakeCall>(told("make_call", Box::pin(calls::place(app, caller, call)).await))
             }
             Request::Speak(call) => {
-                reply::<Speak>(told("speak", live_calls::speak(app, caller, call, cancelled).await))
+                reply::<Speak>(told("speak", Box::pin(live_calls::speak(app, caller, call, cancelled)).await))
             }
-            Request::ListenToCall(call) => {
-                reply::<ListenToCall>(told("listen", live_calls::listen(app, caller, call, cancelled).await))
-            }
+            Request::ListenToCall(call) => reply::<ListenToCall>(told(
+                "listen",
+                Box::pin(live_calls::listen(app, caller, call, cancelled)).await,
+            )),
             Request::SimulateText(call) => {
-                reply::<SimulateText>(told("simulate", simulator::text(app, call).await))
+                reply::<SimulateText>(told("simulate", Box::pin(simulator::text(app, call)).await))
             }
             Request::SimulatedOutbox(call) => {
                 reply::<SimulatedOutbox>(told("simulate", simulator::outbox(app, &call)))
             }
             Request::SimulateCall(call) => {
-                reply::<SimulateCall>(told("simulate", simulator::call(app, call).await))
+                reply::<SimulateCall>(told("simulate", Box::pin(simulator::call(app, call)).await))
             }
             Request::WatchNumber(call) => reply::<WatchNumber>(told("simulate", simulator::watch(app, call))),
             Request::SimulateAnswer(call) => {
-                reply::<SimulateAnswer>(told("simulate", simulator::answer(app, call).await))
+                reply::<SimulateAnswer>(told("simulate", Box::pin(simulator::answer(app, call)).await))
             }
             Request::SimulateAct(call) => reply::<SimulateAct>(told("simulate", simulator::act(app, &call))),
             Request::SimulateHear(call) => {
-                reply::<SimulateHear>(told("simulate", simulator::hear(app, call).await))
+                reply::<SimulateHear>(told("simulate", Box::pin(simulator::hear(app, call)).await))
             }
         }
     }

@@ -36,6 +36,9 @@ const LOST_AFTER: Duration = Duration::from_secs(15);
 /// The time between the answer of a call and its socket, and then some.
 const OPENED_WITHIN: Duration = Duration::from_secs(60);
 
+/// Boxed, because a channel keeps room for 32 at once, and most calls have none waiting.
+type FrameSender = tokio::sync::mpsc::Sender<Box<Outgoing>>;
+
 /// One session of an agent: a connection on the local socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey(pub u64);
@@ -53,6 +56,7 @@ pub struct LiveCalls {
     calls: Mutex<HashMap<CallSid, Arc<LiveCall>>>,
     /// Calls that a session has placed and that the carrier has not named yet.
     placed: Mutex<HashMap<SessionId, SessionKey>>,
+    words: Arc<Words>,
 }
 
 /// A call that is not over.
@@ -78,7 +82,7 @@ struct State {
     /// When the first socket came; its clock runs from here.
     opened: Option<Instant>,
     /// The socket's end of the queue, while there is a socket.
-    frames: Option<tokio::sync::mpsc::Sender<Outgoing>>,
+    frames: Option<FrameSender>,
     /// What no socket has taken.
     unsent: Vec<Outgoing>,
     /// Counts sockets, so that a late close does not end its successor.
@@ -154,7 +158,7 @@ impl LiveCall {
             },
             claimed: owner.is_some() || row.direction == Direction::Outbound,
             timing: app.config.voice.timing(Duration::from_secs(seconds)),
-            words: Arc::new(Words::default()),
+            words: Arc::clone(&app.live_calls.words),
             greeting: calls::greeting(app, row),
         };
         Self {
@@ -226,9 +230,15 @@ async fn end_unless_opened(app: App, call: Arc<LiveCall>) {
         state.opened.is_some() || state.status.is_final()
     };
     if !opened {
-        calls::finish(&app, &call.session_id, CallStatus::NoAnswer, None).await;
-        end(&app, &call, CallStatus::NoAnswer).await;
+        Box::pin(give_up(&app, &call, CallStatus::NoAnswer)).await;
     }
+}
+
+/// The call is over, as far as we can tell without the carrier's word. Boxed by who waits for long before: most
+/// calls end otherwise, and should not pay for it.
+async fn give_up(app: &App, call: &Arc<LiveCall>, status: CallStatus) {
+    calls::finish(app, &call.session_id, status, None).await;
+    end(app, call, status).await;
 }
 
 /// The call is over: lets the machine and every listener know, and stores what it leaves behind.

@@ -32,11 +32,12 @@ enum End {
 
 /// Holds the socket until either side ends it.
 pub(crate) async fn hold(app: App, agent: AgentId, mut web_socket: WebSocket) {
-    let setup = match first_frame(&mut web_socket).await {
-        Ok(setup) => setup,
+    let call_sid = match first_frame(&mut web_socket).await {
+        Ok(setup) => setup.call_sid,
         Err(end) => return refuse(web_socket, end).await,
     };
-    let mut socket = match live_calls::open(&app, &agent, &setup).await {
+    // Boxed, as it is over soon: a socket that is held should cost little memory.
+    let mut socket = match Box::pin(live_calls::open(&app, &agent, &call_sid)).await {
         Ok(socket) => socket,
         Err(problem) => {
             let code = match &problem {
@@ -49,7 +50,7 @@ pub(crate) async fn hold(app: App, agent: AgentId, mut web_socket: WebSocket) {
             return refuse(web_socket, End::Ours(code, "the call was refused")).await;
         }
     };
-    let end = Line { app: &app, web_socket: &mut web_socket, setup: &setup }.run(&mut socket).await;
+    let end = Line { app: &app, web_socket: &mut web_socket, call_sid: &call_sid }.run(&mut socket).await;
     let reason = match &end {
         End::Peer(reason) | End::Ours(_, reason) => *reason,
     };
@@ -91,13 +92,13 @@ async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
 struct Line<'a> {
     app: &'a App,
     web_socket: &'a mut WebSocket,
-    setup: &'a Setup,
+    call_sid: &'a str,
 }
 
 /// What happens next on a line.
 enum Next {
     Received(Option<Result<Message, axum::Error>>),
-    ToSend(Option<Outgoing>),
+    ToSend(Option<Box<Outgoing>>),
     TimeIsUp,
     Quiet,
     Stop,
@@ -134,7 +135,7 @@ impl Line<'_> {
                 }
                 Next::Received(Some(Err(_)) | None) => return End::Peer("connection lost"),
                 Next::ToSend(Some(frame)) => {
-                    if let Some(end) = self.send(frame).await {
+                    if let Some(end) = self.send(*frame).await {
                         return end;
                     }
                 }
@@ -170,7 +171,7 @@ impl Line<'_> {
     /// What a frame means for the call; `None` if it means nothing, an error if it cannot be read.
     fn event(&self, text: &str, told_unknown: &mut bool) -> Result<Option<Event>, ()> {
         Ok(match relay_frame::parse(text).map_err(|_| ())? {
-            Incoming::Setup(again) if again.call_sid == self.setup.call_sid => None,
+            Incoming::Setup(again) if again.call_sid == self.call_sid => None,
             // A socket belongs to one call for good.
             Incoming::Setup(_) => return Err(()),
             Incoming::Prompt { voice_prompt, last, .. } => Some(Event::Prompt { text: voice_prompt, last }),
@@ -182,7 +183,7 @@ impl Line<'_> {
             Incoming::Info { .. } => None,
             Incoming::Unknown { kind } => {
                 if !std::mem::replace(told_unknown, true) {
-                    events::unknown_frame(self.setup.call_sid.as_str(), &kind);
+                    events::unknown_frame(self.call_sid, &kind);
                 }
                 None
             }

@@ -92,10 +92,10 @@ fn write(app: &App, line: Line) -> Option<Aside> {
 /// Hands a frame to the socket, or keeps it for the next one. A socket that does not read is given up.
 fn send(state: &mut State, frame: Outgoing) {
     let Some(frames) = &state.frames else { return keep(state, frame) };
-    match frames.try_send(frame) {
+    match frames.try_send(Box::new(frame)) {
         Ok(()) => (),
         Err(TrySendError::Full(_)) => state.frames = None,
-        Err(TrySendError::Closed(frame)) => keep(state, frame),
+        Err(TrySendError::Closed(frame)) => keep(state, *frame),
     }
 }
 

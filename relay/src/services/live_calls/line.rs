@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use relay_core::call::Event;
-use relay_core::relay_frame::{Outgoing, Setup};
+use relay_core::relay_frame::Outgoing;
 use relay_store::call_logs;
 use shared::ids::{AgentId, CallSid};
 use shared::model::CallStatus;
@@ -12,9 +12,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::effects::keep;
-use super::{FRAME_QUEUE, LOST_AFTER, LiveCall, end, lock};
+use super::{FRAME_QUEUE, LOST_AFTER, LiveCall, give_up, lock};
 use crate::app::App;
-use crate::services::{ServiceError, calls};
+use crate::services::ServiceError;
 
 /// Why a socket gets no call.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum OpenProblem {
 pub struct Socket {
     pub call: Arc<LiveCall>,
     /// To be sent, in this order.
-    pub frames: mpsc::Receiver<Outgoing>,
+    pub frames: mpsc::Receiver<Box<Outgoing>>,
     /// When [`Socket::time_is_up`] wants to be called.
     pub timer: watch::Receiver<Option<Instant>>,
     number: u64,
@@ -39,8 +39,8 @@ pub struct Socket {
 
 /// Gives the call that a `setup` frame names to its socket: only one socket at a time, only a call that a signed
 /// webhook has announced.
-pub async fn open(app: &App, agent: &AgentId, setup: &Setup) -> Result<Socket, OpenProblem> {
-    let sid: CallSid = setup.call_sid.parse().map_err(|_| OpenProblem::NoCall)?;
+pub async fn open(app: &App, agent: &AgentId, call_sid: &str) -> Result<Socket, OpenProblem> {
+    let sid: CallSid = call_sid.parse().map_err(|_| OpenProblem::NoCall)?;
     let looked_up = sid.clone();
     let row = app
         .db
@@ -58,7 +58,7 @@ pub async fn open(app: &App, agent: &AgentId, setup: &Setup) -> Result<Socket, O
             return Err(OpenProblem::Taken);
         }
         for frame in state.unsent.drain(..) {
-            sender.try_send(frame).expect("no more is kept than the queue holds");
+            sender.try_send(Box::new(frame)).expect("no more is kept than the queue holds");
         }
         state.frames = Some(sender);
         state.status = CallStatus::InProgress;
@@ -92,7 +92,7 @@ impl Socket {
             if state.sockets == self.number {
                 state.frames = None;
                 while let Ok(frame) = self.frames.try_recv() {
-                    keep(&mut state, frame);
+                    keep(&mut state, *frame);
                 }
             }
         }
@@ -109,8 +109,7 @@ impl Socket {
                 state.sockets == self.number && !state.status.is_final()
             };
             if lost {
-                calls::finish(&app, &self.call.session_id, CallStatus::Completed, None).await;
-                end(&app, &self.call, CallStatus::Completed).await;
+                Box::pin(give_up(&app, &self.call, CallStatus::Completed)).await;
             }
         });
     }

@@ -23,11 +23,14 @@ use tests::process::Programs;
 /// Runs of each figure; what is shown is their median.
 const ROUNDS: usize = 5;
 
+/// What is measured, in this order; one can be named to measure only that.
+const PARTS: [&str; 5] = ["webhooks", "tools", "calls", "audit", "idle"];
+
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     // The load has one thread, so that it leaves the other core to what is measured; servers have what they like.
-    let measuring = words.is_empty();
+    let measuring = words.first().is_none_or(|word| PARTS.contains(word));
     let mut runtime = if measuring || words[0] == "bare-mcp" {
         tokio::runtime::Builder::new_current_thread()
     } else {
@@ -35,24 +38,30 @@ fn main() -> Result<()> {
     };
     runtime.enable_all().build()?.block_on(async {
         match words[..] {
-            [] => measure().await,
+            [] => measure(&PARTS).await,
+            [part] if measuring => measure(&[part]).await,
             ["bare-http", database] => bare::http::serve(database).await,
             ["bare-relay", socket] => bare::socket::relay(socket).await,
             ["bare-mcp", socket] => bare::socket::mcp(socket).await,
             ["bare-ws"] => bare::ws::serve().await,
-            _ => bail!("usage: bench, without arguments"),
+            _ => bail!("usage: bench [{}]", PARTS.join("|")),
         }
     })
 }
 
-async fn measure() -> Result<()> {
+async fn measure(parts: &[&str]) -> Result<()> {
     let programs = beside_us()?;
     report::head();
-    webhooks::measure(&programs).await?;
-    tools::measure(&programs).await?;
-    calls::measure(&programs).await?;
-    audit::measure().await?;
-    idle::measure(&programs).await
+    for part in parts {
+        match *part {
+            "webhooks" => webhooks::measure(&programs).await?,
+            "tools" => tools::measure(&programs).await?,
+            "calls" => calls::measure(&programs).await?,
+            "audit" => audit::measure().await?,
+            _ => idle::measure(&programs).await?,
+        }
+    }
+    Ok(())
 }
 
 fn beside_us() -> Result<Programs> {
