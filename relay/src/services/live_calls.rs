@@ -212,6 +212,12 @@ impl LiveCall {
         self.voicemail_before.get_or_init(|| stored.to_owned())
     }
 
+    /// No socket has come for it, and it is not over.
+    fn is_awaited(&self) -> bool {
+        let state = self.state();
+        state.opened.is_none() && !state.status.is_final()
+    }
+
     /// How often the caller was connected again, this time included.
     pub(crate) fn count_reconnect(&self) -> i64 {
         self.reconnects.fetch_add(1, Ordering::Relaxed) + 1
@@ -221,17 +227,15 @@ impl LiveCall {
 /// A caller may hang up before the socket opens, and the carrier's word of it may be lost.
 async fn end_unless_opened(app: App, call: Arc<LiveCall>) {
     let patience = Duration::from_secs(app.config.voice.ring_seconds.into()) + OPENED_WITHIN;
+    let mut changes = call.changes.subscribe();
+    // Not `wait_for`: it would take the call's lock inside the channel's, and others do it the other way round.
+    let opened = async { while call.is_awaited() && changes.changed().await.is_ok() {} };
     tokio::select! {
+        () = opened => return,
         () = tokio::time::sleep(patience) => (),
         () = app.stop.cancelled() => return,
     }
-    let opened = {
-        let state = call.state();
-        state.opened.is_some() || state.status.is_final()
-    };
-    if !opened {
-        Box::pin(give_up(&app, &call, CallStatus::NoAnswer)).await;
-    }
+    Box::pin(give_up(&app, &call, CallStatus::NoAnswer)).await;
 }
 
 /// The call is over, as far as we can tell without the carrier's word. Boxed by who waits for long before: most

@@ -34,7 +34,7 @@ enum End {
 pub(crate) async fn hold(app: App, agent: AgentId, mut web_socket: WebSocket) {
     let call_sid = match first_frame(&mut web_socket).await {
         Ok(setup) => setup.call_sid,
-        Err(end) => return refuse(web_socket, end).await,
+        Err(end) => return Box::pin(refuse(web_socket, end)).await,
     };
     // Boxed, as it is over soon: a socket that is held should cost little memory.
     let mut socket = match Box::pin(live_calls::open(&app, &agent, &call_sid)).await {
@@ -47,7 +47,7 @@ pub(crate) async fn hold(app: App, agent: AgentId, mut web_socket: WebSocket) {
                     close_code::ERROR
                 }
             };
-            return refuse(web_socket, End::Ours(code, "the call was refused")).await;
+            return Box::pin(refuse(web_socket, End::Ours(code, "the call was refused"))).await;
         }
     };
     let end = Line { app: &app, web_socket: &mut web_socket, call_sid: &call_sid }.run(&mut socket).await;
@@ -57,7 +57,7 @@ pub(crate) async fn hold(app: App, agent: AgentId, mut web_socket: WebSocket) {
     events::socket_lost(&socket.call.call_sid, reason);
     socket.closed(&app);
     if let End::Ours(code, reason) = end {
-        close(web_socket, code, reason).await;
+        Box::pin(close(web_socket, code, reason)).await;
     }
 }
 
@@ -124,7 +124,7 @@ impl Line<'_> {
                     match self.event(&text, &mut told_unknown) {
                         Ok(Some(event)) => {
                             bad_frames = 0;
-                            socket.take(self.app, event).await;
+                            Box::pin(socket.take(self.app, event)).await;
                         }
                         Ok(None) => bad_frames = 0,
                         Err(()) => bad_frames += 1,
@@ -140,7 +140,7 @@ impl Line<'_> {
                     }
                 }
                 Next::ToSend(None) => return End::Ours(close_code::NORMAL, "the call is over"),
-                Next::TimeIsUp => socket.time_is_up(self.app).await,
+                Next::TimeIsUp => Box::pin(socket.time_is_up(self.app)).await,
                 Next::Quiet if pinged => return End::Peer("silent for too long"),
                 Next::Quiet => {
                     pinged = true;
@@ -201,7 +201,7 @@ impl Line<'_> {
             return None;
         }
         let closed = async { while let Some(Ok(_)) = self.web_socket.recv().await {} };
-        match timeout(CLOSE_WITHIN, closed).await {
+        match Box::pin(timeout(CLOSE_WITHIN, closed)).await {
             Ok(()) => Some(End::Peer("ended by us")),
             Err(_) => Some(End::Ours(close_code::NORMAL, "the call is over")),
         }

@@ -246,7 +246,7 @@ fn open(path: &Path) -> Result<rusqlite::Connection> {
     raw.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     raw.execute_batch(
         "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0;
-         PRAGMA temp_store = MEMORY",
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512",
     )?;
     Ok(raw)
 }

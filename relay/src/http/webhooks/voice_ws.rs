@@ -11,8 +11,8 @@ use crate::voice;
 
 /// No frame that the carrier sends is nearly as long.
 const MAX_FRAME_BYTES: usize = 64 * 1024;
-/// tungstenite takes 128 KiB for each socket if it is not told otherwise.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Held by every open call. A caller's words are a few hundred bytes; tungstenite would take 128 KiB.
+const READ_BUFFER_BYTES: usize = 1024;
 /// What may wait for a socket that does not read.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 

@@ -31,17 +31,19 @@ enum Found {
 }
 
 /// Hears what the other side says. Claims the call if nobody has.
+///
+/// Here and in [`speak`] the short steps are boxed, so that a wait for words holds little memory.
 pub async fn listen(
     app: &App,
     caller: &Caller,
     wanted: ListenToCall,
     cancelled: &CancellationToken,
 ) -> Result<CallTurns, ServiceError> {
-    let call = match find(app, caller, &wanted.call_sid).await? {
+    let call = match Box::pin(find(app, caller, &wanted.call_sid)).await? {
         Found::Live(call) => call,
         Found::Over(row) => return transcript(app, *row).await,
     };
-    let attention = call.claim(app, caller).await?;
+    let attention = Box::pin(call.claim(app, caller)).await?;
     let (view, status) = call.hear(app, None, wait(wanted.wait_seconds), cancelled).await;
     drop(attention);
     Ok(CallTurns {
@@ -61,14 +63,15 @@ pub async fn speak(
     cancelled: &CancellationToken,
 ) -> Result<Heard, ServiceError> {
     let speech = to_speech(&wanted)?;
-    let Found::Live(call) = find(app, caller, &wanted.call_sid).await? else {
+    let Found::Live(call) = Box::pin(find(app, caller, &wanted.call_sid)).await? else {
         return Err(ServiceError::CallEnded);
     };
-    let attention = call.claim(app, caller).await?;
+    let attention = Box::pin(call.claim(app, caller)).await?;
     let patience = wait(wanted.wait_seconds);
     let started = Instant::now();
     let silent = speech.text.is_empty() && speech.digits.is_none() && !speech.end_call;
-    let spoken = if silent { None } else { Some(call.say(app, speech, patience, cancelled).await?) };
+    let spoken =
+        if silent { None } else { Some(Box::pin(call.say(app, speech, patience, cancelled)).await?) };
     let left = patience.saturating_sub(started.elapsed());
     let (view, status) = call.hear(app, wanted.turn_id.as_ref(), left, cancelled).await;
     drop(attention);
