@@ -11,6 +11,7 @@ mod http;
 mod ipc;
 mod lock;
 mod observability;
+mod random;
 mod rehearse;
 pub mod services;
 mod start;

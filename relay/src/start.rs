@@ -11,7 +11,6 @@ use relay_providers::simulated::{CarrierSettings, Hooks};
 use relay_providers::twilio::{Auth, Settings as TwilioSettings};
 use relay_providers::{ProviderSettings, Providers, Secret};
 use relay_store::{Database, StoreError};
-use ring::rand::{SecureRandom, SystemRandom};
 use shared::model::Channel;
 use shared::paths::Paths;
 use tokio::net::TcpListener;
@@ -31,7 +30,7 @@ use crate::observability::events;
 use crate::services::agents::{self, Directory};
 use crate::services::transcripts::{self, Transcripts};
 use crate::services::{ServiceError, calls, inbox, outbox};
-use crate::{http, ipc};
+use crate::{http, ipc, random};
 
 /// How long a stop may take before what is left is abandoned.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -226,9 +225,9 @@ pub(crate) async fn open_database(config: &Config, data_dir: &Path) -> Result<Da
 fn providers(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> (Providers, Keys) {
     let (settings, token) = match config.mode {
         Mode::Demo => {
-            let token = Secret::new(random_hex::<16>());
+            let token = Secret::new(random::hex::<16>());
             let settings = CarrierSettings {
-                account_sid: format!("AC{}", random_hex::<16>()),
+                account_sid: format!("AC{}", random::hex::<16>()),
                 auth_token: token.clone(),
                 spawn: tasks.clone(),
                 cancel: stop.clone(),
@@ -252,12 +251,6 @@ fn providers(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> 
     };
     let keys = Keys::new(token.as_ref().map_or("", Secret::expose));
     (relay_providers::build(settings, Limits::default()), keys)
-}
-
-fn random_hex<const BYTES: usize>() -> String {
-    let mut random = [0; BYTES];
-    SystemRandom::new().fill(&mut random).expect("the operating system gives random bytes");
-    data_encoding::HEXLOWER.encode(&random)
 }
 
 /// Tells the simulated carrier which number posts where, as a person would in a real carrier's console.

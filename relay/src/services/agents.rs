@@ -9,7 +9,6 @@ use relay_store::agent_channels::AgentChannel;
 use relay_store::agent_tokens::{AgentToken, TokenRole};
 use relay_store::agents::Agent;
 use relay_store::{Conn, Database, agent_channels, agent_tokens, agents};
-use ring::rand::{SecureRandom, SystemRandom};
 use shared::ids::{AgentId, TokenId};
 use shared::model::{Channel, PhoneNumber, Timestamp};
 use shared::protocol::Pool;
@@ -17,6 +16,7 @@ use shared::protocol::Pool;
 use super::ServiceError;
 use super::audit::{self, Act};
 use crate::config::{Config, Mode};
+use crate::random;
 
 /// The numbers of the simulated carrier's agents: reserved for fiction, so nobody has them.
 pub const DEMO_NUMBER: &str = "+12025550100";
@@ -193,9 +193,7 @@ pub async fn create_token(
     lifetime: Option<std::time::Duration>,
     now: Timestamp,
 ) -> Result<IssuedToken, ServiceError> {
-    let mut random = [0; 32];
-    SystemRandom::new().fill(&mut random).expect("the operating system gives random bytes");
-    let secret = token::format(role, &random);
+    let secret = token::format(role, &random::bytes());
     let id = TokenId::generate();
     let row = AgentToken {
         id: id.clone(),

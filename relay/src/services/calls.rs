@@ -28,6 +28,18 @@ pub(crate) fn greeting(app: &App, row: &CallLog) -> String {
     if voice.disclosure { format!("{} {greeting}", voice.disclosure_text) } else { greeting.to_owned() }
 }
 
+/// A call by the carrier's name for it, if it is this agent's.
+pub(crate) async fn find(app: &App, agent: &AgentId, sid: &CallSid) -> Result<Option<CallLog>, ServiceError> {
+    let sid = sid.clone();
+    let row = app
+        .db
+        .read::<_, ServiceError, _>(move |conn| {
+            async move { Ok(call_logs::find_by_sid(conn, &sid).await?) }.boxed()
+        })
+        .await?;
+    Ok(row.filter(|row| row.agent_id == *agent))
+}
+
 /// The carrier's news of a call.
 #[derive(Clone, Debug)]
 pub struct CallReport {

@@ -11,7 +11,6 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use relay_core::sanitize;
 use relay_store::messages::{self, Lease, ListFilter, Message, UnreadFilter};
-use ring::rand::{SecureRandom, SystemRandom};
 use shared::ids::{AgentId, LeaseId};
 use shared::model::{Contact, Direction, Missed, Trust, Unread};
 use shared::protocol::{GetMessages, MessagePage};
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::ServiceError;
 use super::audit::{self, Act};
 use crate::app::App;
+use crate::random;
 
 pub use changes::Inboxes;
 pub(crate) use receive::{CallEntry, insert_call_entry};
@@ -176,7 +176,7 @@ async fn history(
 /// The form in which an agent gets a row: words from outside are fenced and marked as such.
 fn hand_over(row: Message) -> shared::model::Message {
     let inbound = row.direction == Direction::Inbound;
-    let text = if inbound { sanitize::fence(&row.body, &random_mark()) } else { row.body };
+    let text = if inbound { sanitize::fence(&row.body, &random::hex::<8>()) } else { row.body };
     shared::model::Message {
         id: row.id,
         kind: row.kind,
@@ -195,12 +195,6 @@ fn hand_over(row: Message) -> shared::model::Message {
         trust: if inbound { Trust::External } else { Trust::Own },
         removed_characters: row.removed_characters,
     }
-}
-
-fn random_mark() -> String {
-    let mut random = [0; 8];
-    SystemRandom::new().fill(&mut random).expect("the operating system gives random bytes");
-    data_encoding::HEXLOWER.encode(&random)
 }
 
 /// The host has the answer: what it held is read.

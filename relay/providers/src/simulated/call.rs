@@ -149,16 +149,7 @@ impl Call {
             ("CallStatus", self.status().to_string()),
             ("ApiVersion", API_VERSION.to_owned()),
         ];
-        form.extend(places([
-            "FromCity",
-            "FromState",
-            "FromZip",
-            "FromCountry",
-            "ToCity",
-            "ToState",
-            "ToZip",
-            "ToCountry",
-        ]));
+        form.extend(places());
         form
     }
 

@@ -267,16 +267,7 @@ impl Carrier {
             ("From", from.to_string()),
             ("ApiVersion", API_VERSION.to_owned()),
         ];
-        form.extend(places([
-            "FromCity",
-            "FromState",
-            "FromZip",
-            "FromCountry",
-            "ToCity",
-            "ToState",
-            "ToZip",
-            "ToCountry",
-        ]));
+        form.extend(places());
         form
     }
 

@@ -68,8 +68,10 @@ pub(super) fn rfc2822(time: Timestamp) -> String {
 }
 
 /// The place fields that come with every text and call. A telephone in this process is nowhere.
-pub(super) fn places(names: [&'static str; 8]) -> impl Iterator<Item = (&'static str, String)> {
-    names.into_iter().map(|name| {
+pub(super) fn places() -> impl Iterator<Item = (&'static str, String)> {
+    const NAMES: [&str; 8] =
+        ["FromCity", "FromState", "FromZip", "FromCountry", "ToCity", "ToState", "ToZip", "ToCountry"];
+    NAMES.into_iter().map(|name| {
         let country = name.ends_with("Country");
         (name, if country { "US".to_owned() } else { String::new() })
     })

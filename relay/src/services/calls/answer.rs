@@ -170,15 +170,7 @@ pub struct RelayEnded {
 
 /// What the carrier shall do next, as TwiML: connect the caller again if the socket was lost, else nothing.
 pub async fn relay_ended(app: &App, agent: &AgentId, ended: RelayEnded) -> Result<String, ServiceError> {
-    let sid = ended.call_sid.clone();
-    let row = app
-        .db
-        .read::<_, ServiceError, _>(move |conn| {
-            async move { Ok(call_logs::find_by_sid(conn, &sid).await?) }.boxed()
-        })
-        .await?
-        .filter(|row| row.agent_id == *agent)
-        .ok_or(ServiceError::NotFound("call"))?;
+    let row = super::find(app, agent, &ended.call_sid).await?.ok_or(ServiceError::NotFound("call"))?;
     if ended.lost && !ended.call_status.is_final() && !row.status.is_final() {
         let call = app.live_calls.ensure(app, &row, &ended.call_sid);
         if call.count_reconnect() <= MAX_RECONNECTS {

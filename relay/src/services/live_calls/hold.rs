@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use relay_core::call::{Event, Speech, Spoken, View};
 use relay_core::sanitize;
-use relay_store::call_logs::{self, CallLog};
+use relay_store::call_logs::CallLog;
 use relay_store::{call_turns, messages};
 use shared::ids::{CallSid, TurnId};
 use shared::model::{CallStatus, CallTurn};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Caller, LiveCall};
 use crate::app::App;
 use crate::observability::events;
-use crate::services::ServiceError;
+use crate::services::{ServiceError, calls};
 
 /// The longest speech of one turn. A caller does not listen to more, and no speech provider takes much more.
 const MAX_SPEECH_CHARACTERS: usize = 4_000;
@@ -123,15 +123,7 @@ async fn find(app: &App, caller: &Caller, sid: &CallSid) -> Result<Found, Servic
     if let Some(call) = app.live_calls.find(sid).filter(|call| call.agent_id == caller.agent) {
         return Ok(Found::Live(call));
     }
-    let looked_up = sid.clone();
-    let row = app
-        .db
-        .read::<_, ServiceError, _>(move |conn| {
-            async move { Ok(call_logs::find_by_sid(conn, &looked_up).await?) }.boxed()
-        })
-        .await?
-        .filter(|row| row.agent_id == caller.agent)
-        .ok_or(ServiceError::NotFound("call"))?;
+    let row = calls::find(app, &caller.agent, sid).await?.ok_or(ServiceError::NotFound("call"))?;
     if row.status.is_final() {
         return Ok(Found::Over(Box::new(row)));
     }

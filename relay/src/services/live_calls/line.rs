@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use relay_core::call::Event;
 use relay_core::relay_frame::Outgoing;
-use relay_store::call_logs;
 use shared::ids::{AgentId, CallSid};
 use shared::model::CallStatus;
 use tokio::sync::{mpsc, watch};
@@ -14,7 +12,7 @@ use tokio::time::Instant;
 use super::effects::keep;
 use super::{FRAME_QUEUE, LOST_AFTER, LiveCall, give_up, lock};
 use crate::app::App;
-use crate::services::ServiceError;
+use crate::services::{ServiceError, calls};
 
 /// Why a socket gets no call.
 #[derive(Debug, thiserror::Error)]
@@ -41,15 +39,8 @@ pub struct Socket {
 /// webhook has announced.
 pub async fn open(app: &App, agent: &AgentId, call_sid: &str) -> Result<Socket, OpenProblem> {
     let sid: CallSid = call_sid.parse().map_err(|_| OpenProblem::NoCall)?;
-    let looked_up = sid.clone();
-    let row = app
-        .db
-        .read::<_, ServiceError, _>(move |conn| {
-            async move { Ok(call_logs::find_by_sid(conn, &looked_up).await?) }.boxed()
-        })
-        .await?
-        .filter(|row| row.agent_id == *agent && !row.status.is_final())
-        .ok_or(OpenProblem::NoCall)?;
+    let row = calls::find(app, agent, &sid).await?.filter(|row| !row.status.is_final());
+    let row = row.ok_or(OpenProblem::NoCall)?;
     let call = app.live_calls.ensure(app, &row, &sid);
     let (sender, frames) = mpsc::channel(FRAME_QUEUE);
     let number = {
