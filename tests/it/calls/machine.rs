@@ -189,11 +189,11 @@ async fn what_a_caller_leaves_before_and_after_a_restart_of_the_relay_is_one_voi
 
 #[tokio::test]
 async fn an_agent_that_listens_in_time_has_the_call() -> Result<()> {
-    let relay = TestRelay::live_with("[voice]\nclaim_ms = 300").await?;
+    let relay = TestRelay::live_with("[voice]\nclaim_ms = 2000").await?;
     let session = relay.session().await?;
     let mut line = Line::call(&relay, SID).await?;
     // Longer than the time to claim: the machine would have spoken by then.
-    let nothing = session.call(super::listening(SID, 1)).await?.reply;
+    let nothing = session.call(super::listening(SID, 3)).await?.reply;
     assert_eq!(said(&nothing), []);
     line.say("Hello?").await?;
     hear(&session).await?;

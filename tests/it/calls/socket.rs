@@ -51,6 +51,7 @@ async fn nine_frames_without_sense_are_forgiven_after_one_with() -> Result<()> {
             line.send_text("{").await?;
         }
         line.say(words).await?;
+        assert_eq!(said(&hear(&session).await?).last(), Some(&("caller", words)));
     }
     speak(&session, "I hear you.").await?;
     assert_eq!(line.hears().await?, "I hear you.");
