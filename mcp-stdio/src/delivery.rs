@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rmcp::model::RequestId;
-use shared::protocol::ConfirmRead;
+use shared::protocol::{ConfirmRead, Envelope};
 use tokio_util::task::TaskTracker;
 
 use crate::relay::Relay;
@@ -16,10 +16,13 @@ use crate::relay::Relay;
 /// Confirmations under way may delay the end of the process by this much.
 const SETTLING: Duration = Duration::from_millis(40);
 
+/// What is to be confirmed, and for whom it was read.
+pub(crate) type Delivery = (ConfirmRead, Envelope);
+
 #[derive(Clone)]
 pub(crate) struct Deliveries {
     relay: Relay,
-    noted: Arc<Mutex<HashMap<RequestId, ConfirmRead>>>,
+    noted: Arc<Mutex<HashMap<RequestId, Delivery>>>,
     confirming: TaskTracker,
 }
 
@@ -29,20 +32,20 @@ impl Deliveries {
     }
 
     /// The answer to this request will carry things that are to be confirmed.
-    pub(crate) fn note(&self, request: RequestId, confirmation: ConfirmRead) {
-        self.with_noted(|noted| noted.insert(request, confirmation));
+    pub(crate) fn note(&self, request: RequestId, delivery: Delivery) {
+        self.with_noted(|noted| noted.insert(request, delivery));
     }
 
     /// What the answer to this request carries, if anything. Also forgets it: what was noted for a request that
     /// the host has cancelled must not be confirmed by a later one with the same id.
-    pub(crate) fn take(&self, request: &RequestId) -> Option<ConfirmRead> {
+    pub(crate) fn take(&self, request: &RequestId) -> Option<Delivery> {
         self.with_noted(|noted| noted.remove(request))
     }
 
     /// The host has the answer.
-    pub(crate) fn confirm(&self, confirmation: ConfirmRead) {
+    pub(crate) fn confirm(&self, (confirmation, envelope): Delivery) {
         let relay = self.relay.clone();
-        self.confirming.spawn(async move { relay.confirm(confirmation).await });
+        self.confirming.spawn(async move { relay.confirm(confirmation, envelope).await });
     }
 
     /// Gives confirmations that are under way a moment to arrive.
@@ -52,7 +55,7 @@ impl Deliveries {
         let _ = tokio::time::timeout(SETTLING, self.confirming.wait()).await;
     }
 
-    fn with_noted<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, ConfirmRead>) -> T) -> T {
+    fn with_noted<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, Delivery>) -> T) -> T {
         change(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

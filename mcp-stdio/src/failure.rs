@@ -29,6 +29,13 @@ impl Failure {
         )
     }
 
+    /// What went wrong in a tool's result, if it is a failure.
+    pub(crate) fn in_result(result: &CallToolResult) -> Option<ApiError> {
+        let text = result.content.first()?.as_text().filter(|_| result.is_error == Some(true))?;
+        let mut body: serde_json::Value = serde_json::from_str(&text.text).ok()?;
+        serde_json::from_value(body.get_mut("error")?.take()).ok()
+    }
+
     pub(crate) fn into_result(self) -> CallToolResult {
         let text = serde_json::json!({ "error": self.0 }).to_string();
         CallToolResult::error(vec![ContentBlock::text(text)])

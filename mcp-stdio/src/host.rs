@@ -18,10 +18,15 @@ const LONGEST: [(&str, u64); 10] = [
     ("gemini-cli-mcp-client", 280),
 ];
 
+/// The longest wait that the host survives, in seconds.
+pub(crate) fn longest(host: Option<&str>) -> u64 {
+    let known = LONGEST.iter().find(|(name, _)| host.is_some_and(|host| host.starts_with(name)));
+    known.map_or(UNKNOWN_HOST, |(_, longest)| *longest)
+}
+
 /// Cuts a wait to what the host survives.
 pub(crate) fn capped(host: Option<&str>, seconds: u64) -> u64 {
-    let known = LONGEST.iter().find(|(name, _)| host.is_some_and(|host| host.starts_with(name)));
-    seconds.min(known.map_or(UNKNOWN_HOST, |(_, longest)| *longest))
+    seconds.min(longest(host))
 }
 
 /// The wait of a call that listens: as asked, else a while.

@@ -4,6 +4,7 @@
 //! at the first tool call, and costs next to nothing until then: hosts start copies and leak them.
 
 mod arguments;
+mod confirm;
 mod delivery;
 mod failure;
 mod host;

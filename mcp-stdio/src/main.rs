@@ -6,7 +6,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use mcp_stdio::{Selection, Server, Settings, serve};
 
-/// Phone, SMS and voicemail for AI agents: an MCP server on stdin and stdout, started by the agent host.
+/// Phone, SMS, WhatsApp and e-mail for AI agents: an MCP server on stdin and stdout, started by the agent host.
 #[derive(Parser)]
 #[command(name = "comms-mcp", version)]
 struct Arguments {

@@ -7,8 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use shared::ipc::{Client, ClientError, Told};
 use shared::protocol::{
-    ApiError, Call, ConfirmRead, ErrorCode, GetMessages, Hello, ListenToCall, MakeCall, PROTOCOL_VERSION,
-    PeerProgram, Ping, RefusalReason, SendMessage, Speak,
+    ApiError, Call, ConfirmRead, Envelope, ErrorCode, Hello, PROTOCOL_VERSION, PeerProgram, RefusalReason,
 };
 use tokio::sync::Mutex;
 
@@ -17,31 +16,14 @@ use crate::settings::Settings;
 /// A call that changes nothing, so that it may be asked again.
 pub(crate) trait Question: Call + Clone {}
 
-impl Question for Ping {}
-impl Question for GetMessages {}
-impl Question for ListenToCall {}
-
 /// A call that does something, so that it must not be repeated behind the model's back.
 pub(crate) trait Action: Call {
+    /// The tool that shows whether it was done.
+    const SEEN_BY: &'static str = "comms_get_messages";
+
     /// The argument that makes the same call safe to give again, if it was given.
-    fn key(&self) -> Option<&'static str>;
-}
-
-impl Action for SendMessage {
     fn key(&self) -> Option<&'static str> {
-        self.idempotency_key.as_ref().map(|_| "idempotencyKey")
-    }
-}
-
-impl Action for MakeCall {
-    fn key(&self) -> Option<&'static str> {
-        self.idempotency_key.as_ref().map(|_| "idempotencyKey")
-    }
-}
-
-impl Action for Speak {
-    fn key(&self) -> Option<&'static str> {
-        self.turn_id.as_ref().map(|_| "turnId")
+        None
     }
 }
 
@@ -67,30 +49,38 @@ impl Relay {
     }
 
     /// Asks; if the connection breaks, once more over another.
-    pub(crate) async fn ask<Q: Question>(&self, question: Q) -> Result<Told<Q::Reply>, ApiError> {
-        match self.connected().await?.call(question.clone()).await {
+    pub(crate) async fn ask<Q: Question>(
+        &self,
+        question: Q,
+        envelope: Envelope,
+    ) -> Result<Told<Q::Reply>, ApiError> {
+        match self.connected().await?.call_with(question.clone(), envelope.clone()).await {
             Err(ClientError::Unreachable(_) | ClientError::Closed) => {
-                self.connected().await?.call(question).await.map_err(explain)
+                self.connected().await?.call_with(question, envelope).await.map_err(explain)
             }
             answered => answered.map_err(explain),
         }
     }
 
     /// Acts; if the connection breaks, says what can be known.
-    pub(crate) async fn act<A: Action>(&self, action: A) -> Result<Told<A::Reply>, ApiError> {
+    pub(crate) async fn act<A: Action>(
+        &self,
+        action: A,
+        envelope: Envelope,
+    ) -> Result<Told<A::Reply>, ApiError> {
         let key = action.key();
-        match self.connected().await?.call(action).await {
-            Err(ClientError::Closed) => Err(outcome_unknown(key)),
+        match self.connected().await?.call_with(action, envelope).await {
+            Err(ClientError::Closed) => Err(outcome_unknown(key, A::SEEN_BY)),
             answered => answered.map_err(explain),
         }
     }
 
     /// Confirms, if the connection still stands. The relay takes back what it handed over on one that broke.
-    pub(crate) async fn confirm(&self, confirmation: ConfirmRead) {
+    pub(crate) async fn confirm(&self, confirmation: ConfirmRead, envelope: Envelope) {
         let client = self.0.client.lock().await.clone();
         if let Some(client) = client {
             // Unconfirmed things are handed over again, which is what should happen if this fails.
-            let _ = client.call(confirmation).await;
+            let _ = client.call_with(confirmation, envelope).await;
         }
     }
 
@@ -166,7 +156,7 @@ fn not_running() -> ApiError {
     unavailable("no relay is running", "Ask the user to start it with `comms-relay run`.").retryable(None)
 }
 
-fn outcome_unknown(key: Option<&str>) -> ApiError {
+fn outcome_unknown(key: Option<&str>, seen_by: &str) -> ApiError {
     let message = "the relay stopped while this call ran; it may have taken effect";
     match key {
         Some(key) => {
@@ -174,7 +164,7 @@ fn outcome_unknown(key: Option<&str>) -> ApiError {
             ApiError::new(ErrorCode::OutcomeUnknown, message, hint).retryable(Some(1))
         }
         None => {
-            let hint = "Do not repeat it blindly: look with comms_get_messages first.";
+            let hint = format!("Do not repeat it blindly: look with {seen_by} first.");
             ApiError::new(ErrorCode::OutcomeUnknown, message, hint)
         }
     }

@@ -5,24 +5,51 @@ use std::sync::Arc;
 use rmcp::model::JsonObject;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
-use schemars::{JsonSchema, Schema};
-use serde_json::{Map, Value};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+use shared::ids::{AgentId, CallSid};
+use shared::model::{Attachment, Channel, Direction, LimitsPatch, SecretText};
 
-/// What a tool takes.
-pub(crate) fn input<T: JsonSchema>() -> Arc<JsonObject> {
-    of::<T>(SchemaSettings::draft2020_12())
+use crate::arguments::ToolArguments;
+
+/// What a tool takes, the arguments of the envelope included.
+pub(crate) fn input<T: ToolArguments>() -> Arc<JsonObject> {
+    let told_by_types = told_by_types();
+    let shorter = RecursiveTransform(move |schema: &mut Schema| {
+        if schema.get("description").is_some_and(|words| told_by_types.contains(words)) {
+            schema.remove("description");
+        }
+        // Unknown arguments are refused with the names of the known ones, which helps more than this does.
+        if schema.get("additionalProperties") == Some(&json!(false)) {
+            schema.remove("additionalProperties");
+        }
+    });
+    let mut schema = of::<T>(SchemaSettings::draft2020_12().with_transform(shorter));
+    let properties = schema.entry("properties").or_insert_with(|| json!({}));
+    for argument in T::ENVELOPE {
+        properties[argument.name()] = json!({ "type": "string", "description": argument.description() });
+    }
+    Arc::new(schema)
 }
 
-/// What a tool gives: names and types only. What they mean stands in the tool's description, and every word
-/// here costs the model's context.
+/// What a tool gives: the names and types of its fields. What they mean stands in the tool's description, what is
+/// inside of them shows itself, and every word here costs the model's context.
 pub(crate) fn output<T: JsonSchema>() -> Arc<JsonObject> {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
-    of::<T>(settings.with_transform(RecursiveTransform(|schema: &mut Schema| {
-        schema.remove("description");
-    })))
+    let mut schema = of::<T>(SchemaSettings::draft2020_12().for_serialize());
+    schema.retain(|word, _| word == "type" || word == "properties");
+    for field in
+        schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut)
+    {
+        let (of_field, of_element) = (field["type"].take(), field["items"]["type"].take());
+        *field = json!({ "type": of_field });
+        if !of_element.is_null() {
+            field["items"] = json!({ "type": of_element });
+        }
+    }
+    Arc::new(schema)
 }
 
-fn of<T: JsonSchema>(settings: SchemaSettings) -> Arc<JsonObject> {
+fn of<T: JsonSchema>(settings: SchemaSettings) -> JsonObject {
     let plain = settings.with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
@@ -32,7 +59,23 @@ fn of<T: JsonSchema>(settings: SchemaSettings) -> Arc<JsonObject> {
     // The name and description of a Rust type say nothing to a model.
     schema.remove("title");
     schema.remove("description");
-    Arc::new(schema.as_object().cloned().unwrap_or_default())
+    schema.as_object().cloned().unwrap_or_default()
+}
+
+/// The documentation of types, which stands in for that of a field without any: it is for readers of the code.
+fn told_by_types() -> [Value; 7] {
+    fn of<T: JsonSchema>() -> Value {
+        T::json_schema(&mut SchemaGenerator::default()).remove("description").unwrap_or_default()
+    }
+    [
+        of::<AgentId>(),
+        of::<Attachment>(),
+        of::<CallSid>(),
+        of::<Channel>(),
+        of::<Direction>(),
+        of::<LimitsPatch>(),
+        of::<SecretText>(),
+    ]
 }
 
 /// Rewrites what some host's model refuses.
@@ -59,7 +102,7 @@ fn portable(schema: &mut Schema) {
         object.insert("type".into(), "string".into());
         object.insert("enum".into(), texts.into());
     }
-    if object.get("default") == Some(&Value::Null) {
+    if object.get("default").is_some_and(says_nothing) {
         object.remove("default");
     }
     if object.get("format").is_some_and(is_rust_number) {
@@ -88,6 +131,11 @@ fn alternatives_of_texts(object: &Map<String, Value>) -> Option<Vec<Value>> {
     Some(texts)
 }
 
+/// What is left out anyway.
+fn says_nothing(default: &Value) -> bool {
+    [json!(null), json!(false), json!([]), json!({})].contains(default)
+}
+
 fn is_rust_number(format: &Value) -> bool {
     format.as_str().is_some_and(|name| {
         name.starts_with("int") || name.starts_with("uint") || name == "double" || name == "float"
@@ -96,47 +144,71 @@ fn is_rust_number(format: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde::Serialize;
-    use serde_json::json;
+    use serde::{Deserialize, Serialize};
 
     use super::*;
+    use crate::arguments::InEnvelope;
 
-    #[derive(Serialize, JsonSchema)]
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
     struct Sample {
         /// How many.
         count: Option<u32>,
         kind: Option<Kind>,
-        nested: Nested,
+        nested: Vec<Nested>,
+        agent_id: AgentId,
+        #[serde(default)]
+        hidden: bool,
     }
 
-    #[derive(Serialize, JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is looked at")]
+    #[derive(Serialize, Deserialize, JsonSchema)]
     enum Kind {
         Plain,
         /// With a description.
         Described,
     }
 
-    #[derive(Serialize, JsonSchema)]
+    #[derive(Serialize, Deserialize, JsonSchema)]
     struct Nested {
         size: f64,
     }
 
+    impl ToolArguments for Sample {
+        const ENVELOPE: &'static [InEnvelope] = &[InEnvelope::ApprovalId];
+    }
+
     #[test]
-    fn a_schema_has_no_unions_references_nulls_or_number_formats() {
+    fn an_input_has_no_unions_references_nulls_or_number_formats_and_takes_the_envelope() {
+        let approval_id = json!({ "type": "string", "description": "From approval_pending." });
+        let size = json!({ "size": { "type": "number" } });
+        let nested = json!({ "type": "object", "properties": size, "required": ["size"] });
         let expected = json!({
             "type": "object",
             "properties": {
                 "count": { "description": "How many.", "type": "integer", "minimum": 0 },
                 "kind": { "type": "string", "enum": ["Plain", "Described"] },
-                "nested": {
-                    "type": "object",
-                    "properties": { "size": { "type": "number" } },
-                    "required": ["size"],
-                },
+                "nested": { "type": "array", "items": nested },
+                "agent_id": { "type": "string" },
+                "hidden": { "type": "boolean" },
+                "approvalId": approval_id,
             },
-            "required": ["nested"],
+            "required": ["nested", "agent_id"],
         });
         assert_eq!(Value::Object(Arc::unwrap_or_clone(input::<Sample>())), expected);
+    }
+
+    #[test]
+    fn an_output_names_its_fields_and_their_types_only() {
+        let expected = json!({
+            "type": "object",
+            "properties": {
+                "count": { "type": "integer" },
+                "kind": { "type": "string" },
+                "nested": { "type": "array", "items": { "type": "object" } },
+                "agent_id": { "type": "string" },
+                "hidden": { "type": "boolean" },
+            },
+        });
+        assert_eq!(Value::Object(Arc::unwrap_or_clone(output::<Sample>())), expected);
     }
 }

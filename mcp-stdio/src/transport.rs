@@ -96,15 +96,15 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Confirming<T> {
         &mut self,
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let confirmation = match &message {
+        let delivery = match &message {
             JsonRpcMessage::Response(response) => self.deliveries.take(&response.id),
             JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) | JsonRpcMessage::Error(_) => None,
         };
         let (writing, deliveries) = (self.inner.send(message), self.deliveries.clone());
         async move {
             writing.await?;
-            if let Some(confirmation) = confirmation {
-                deliveries.confirm(confirmation);
+            if let Some(delivery) = delivery {
+                deliveries.confirm(delivery);
             }
             Ok(())
         }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use relay_core::clock::Clock;
@@ -12,14 +12,17 @@ use relay_providers::Providers;
 use relay_store::Database;
 use shared::ids::AgentId;
 use shared::model::Timestamp;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::config::{Config, Mode};
+use crate::keys::KeyPlace;
 use crate::services::agents::Directory;
 use crate::services::inbox::Inboxes;
 use crate::services::live_calls::LiveCalls;
+use crate::services::policy::Rules;
 use crate::services::transcripts::Transcripts;
 
 /// The daemon's state; cheap to clone.
@@ -30,7 +33,7 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub config: Config,
     pub db: Database,
-    pub providers: Providers,
+    pub providers: Current<Providers>,
     pub clock: Arc<dyn Clock>,
     /// Every background task; joined at shutdown.
     pub tasks: TaskTracker,
@@ -39,14 +42,37 @@ pub struct Parts {
     /// The address that providers call, without a slash at the end.
     pub public_base: Url,
     /// What webhooks are signed with.
-    pub webhook_keys: Keys,
+    pub webhook_keys: Current<Keys>,
+    /// Where the key of the stored credentials is.
+    pub keys: KeyPlace,
+    /// Who may reach whom, how often and for how much.
+    pub rules: Arc<Rules>,
     pub agents: Directory,
     pub inboxes: Inboxes,
+    /// Rung when a message is taken in for later.
+    pub due: Notify,
     pub live_calls: LiveCalls,
     pub transcripts: Transcripts,
     pub started: Instant,
     pub addresses: Addresses,
     pub sessions: SessionCount,
+}
+
+/// Something that may be replaced while the relay runs. Whoever has got it keeps what it got.
+pub struct Current<T>(RwLock<Arc<T>>);
+
+impl<T> Current<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(RwLock::new(Arc::new(value)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<T> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set(&self, value: T) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
 }
 
 /// Where the two listeners really are.
@@ -83,6 +109,12 @@ impl App {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The providers of the moment; whoever has got them keeps them.
+    #[must_use]
+    pub fn providers(&self) -> Arc<Providers> {
+        self.providers.get()
     }
 
     /// Whether providers can call us: in live mode without a public address they cannot.

@@ -2,7 +2,10 @@
 //! another relay runs with this data folder.
 
 mod agent;
+mod approval;
 mod audit;
+mod number;
+mod provider;
 mod run;
 mod status;
 mod token;
@@ -12,11 +15,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use relay_core::sanitize;
 use serde::Serialize;
 use shared::paths::Paths;
 
 use crate::config::{self, Config};
 use crate::rehearse;
+use crate::services::ServiceError;
 
 /// Phone calls and texts for AI agents: the relay behind comms-mcp.
 #[derive(Debug, Parser)]
@@ -36,10 +41,19 @@ enum Command {
     Rehearse(Format),
     /// Agents.
     #[command(subcommand)]
-    Agent(AgentCommand),
+    Agent(agent::Command),
     /// Tokens, with which a session is another agent than the default one.
     #[command(subcommand)]
-    Token(TokenCommand),
+    Token(token::Command),
+    /// What agents have asked you: may this be done?
+    #[command(subcommand)]
+    Approval(approval::Command),
+    /// The accounts that the relay has with providers.
+    #[command(subcommand)]
+    Provider(provider::Command),
+    /// Telephone numbers.
+    #[command(subcommand)]
+    Number(number::Command),
     /// The audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -60,34 +74,6 @@ struct Format {
 }
 
 #[derive(Debug, Subcommand)]
-enum AgentCommand {
-    /// Every agent.
-    List(Format),
-    /// One agent and its channels.
-    Show {
-        /// The agent's id.
-        id: String,
-        #[command(flatten)]
-        format: Format,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum TokenCommand {
-    /// Make a token. It is shown once.
-    Create {
-        /// Whose it is.
-        #[arg(long, default_value = "default")]
-        agent: String,
-        /// After how many days it ends; never if left out.
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
-        days: Option<u32>,
-        #[command(flatten)]
-        format: Format,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 enum AuditCommand {
     /// Recompute the chain: is every entry as it was written?
     Verify(Format),
@@ -101,9 +87,21 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(problem) => {
             // The one line that says what, why and what to do.
-            let _ = writeln!(std::io::stderr(), "comms-relay: {problem:#}");
+            let _ = writeln!(std::io::stderr(), "comms-relay: {}", line(&problem));
             ExitCode::from(1)
         }
+    }
+}
+
+/// What went wrong, why, and what to do about it.
+fn line(problem: &anyhow::Error) -> String {
+    match problem.downcast_ref() {
+        Some(ServiceError::Refused(error)) => format!("{} {}", error.message, error.hint),
+        Some(ServiceError::NotFound(what)) => {
+            let noun = what.rsplit(' ').next().unwrap_or(what);
+            format!("there is no such {what}: see `comms-relay {noun} list`")
+        }
+        _ => format!("{problem:#}"),
     }
 }
 
@@ -121,12 +119,21 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
             Command::Run(_) => run::run(config, paths).await,
             Command::Status(format) => status::status(&paths, format).await,
             Command::Rehearse(format) => rehearse::run(&config, &paths, format.json).await,
-            Command::Agent(AgentCommand::List(format)) => agent::list(&config, &paths, format).await,
-            Command::Agent(AgentCommand::Show { id, format }) => {
-                agent::show(&config, &paths, &id, format).await
+            Command::Agent(command) => {
+                beside_a_relay(&config, &paths, async |db| agent::run(command, db, &config).await).await
             }
-            Command::Token(TokenCommand::Create { agent, days, format }) => {
-                token::create(&config, &paths, token::Wanted { agent, days }, format).await
+            Command::Token(command) => {
+                beside_a_relay(&config, &paths, async |db| token::run(command, db).await).await
+            }
+            Command::Approval(command) => {
+                beside_a_relay(&config, &paths, async |db| approval::run(command, db).await).await
+            }
+            Command::Provider(command) => provider::run(command, &config, &paths).await,
+            Command::Number(command) => {
+                beside_a_relay(&config, &paths, async |db| {
+                    number::run(command, number::Place { config: &config, paths: &paths, db }).await
+                })
+                .await
             }
             Command::Audit(AuditCommand::Verify(format)) => audit::verify(&config, &paths, format).await,
         }
@@ -137,6 +144,28 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
 fn print<T: Serialize>(value: &T, format: Format, readable: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
     let text = if format.json { serde_json::to_string_pretty(value)? } else { readable(value) };
     writeln!(std::io::stdout(), "{text}").context("cannot write the answer")
+}
+
+/// Prints one line.
+fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("cannot write the answer")
+}
+
+/// A text that others have a say in, without what could act on the terminal.
+fn one_line(text: &str) -> String {
+    sanitize::clean(text).text.replace(['\n', '\t'], " ")
+}
+
+/// Does something to the database, beside a relay that may be running; it notices within seconds.
+async fn beside_a_relay(
+    config: &Config,
+    paths: &Paths,
+    work: impl AsyncFnOnce(&relay_store::Database) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let db = open_database(config, paths).await?;
+    let done = work(&db).await;
+    db.close().await;
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Opens the database beside a relay that may be running.

@@ -4,15 +4,18 @@
 //! `config.default.toml` is both the default and the manual. What leaves here is checked and typed.
 
 mod merge;
+mod read;
+mod sections;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use relay_core::limits;
 use serde::Deserialize;
-use shared::model::PhoneNumber;
-use url::Url;
+use shared::model::{LimitsPatch, RecipientPolicy};
 
+pub use self::sections::{
+    Admin, Database, Email, Http, Limits, Log, LogFormat, Owner, Policy, Public, Twilio, Voice,
+};
 pub use relay_providers::Secret;
 
 /// The commented defaults.
@@ -43,7 +46,10 @@ pub struct Config {
     pub public: Public,
     pub admin: Admin,
     pub database: Database,
+    pub owner: Owner,
+    pub policy: Policy,
     pub twilio: Twilio,
+    pub email: Email,
     pub voice: Voice,
     pub limits: Limits,
     pub http: Http,
@@ -67,124 +73,37 @@ impl Mode {
             Self::Live => "live",
         }
     }
-}
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Public {
-    pub listen: SocketAddr,
-    #[serde(deserialize_with = "empty_is_none")]
-    pub url: Option<Url>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Admin {
-    pub listen: SocketAddr,
-    pub allow: Vec<String>,
-    pub hosts: Vec<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Database {
-    #[serde(deserialize_with = "secret")]
-    pub url: Secret,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Twilio {
-    #[serde(deserialize_with = "empty_is_none")]
-    pub account_sid: Option<String>,
-    #[serde(deserialize_with = "optional_secret")]
-    pub auth_token: Option<Secret>,
-    #[serde(deserialize_with = "empty_is_none")]
-    pub api_key: Option<String>,
-    #[serde(deserialize_with = "optional_secret")]
-    pub api_secret: Option<Secret>,
-    #[serde(deserialize_with = "empty_is_none")]
-    pub phone_number: Option<PhoneNumber>,
-    #[serde(deserialize_with = "from_text")]
-    pub base_url: Url,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Voice {
-    pub greeting: String,
-    pub disclosure: bool,
-    pub disclosure_text: String,
-    pub language: String,
-    #[serde(deserialize_with = "empty_is_none")]
-    pub voice: Option<String>,
-    claim_ms: u64,
-    filler_after_ms: u64,
-    second_filler_after_ms: u64,
-    give_up_after_ms: u64,
-    machine_patience_ms: u64,
-    pub ring_seconds: u32,
-}
-
-impl Voice {
-    /// The clocks of a call that may last `max_duration`.
+    /// The provider of texts and calls.
     #[must_use]
-    pub fn timing(&self, max_duration: Duration) -> relay_core::call::Timing {
-        relay_core::call::Timing {
-            claim: Duration::from_millis(self.claim_ms),
-            filler: Duration::from_millis(self.filler_after_ms),
-            second_filler: Duration::from_millis(self.second_filler_after_ms),
-            give_up: Duration::from_millis(self.give_up_after_ms),
-            max_duration,
-            machine_patience: Duration::from_millis(self.machine_patience_ms),
-            ..relay_core::call::Timing::default()
+    pub const fn telephony(self) -> &'static str {
+        match self {
+            Self::Demo => "simulated",
+            Self::Live => "twilio",
         }
     }
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    pub pool: i64,
-    pub call_minutes: u32,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Http {
-    pub trusted_proxies: Vec<String>,
-    pub cors_origins: Vec<String>,
-    pub max_connections: usize,
-    pub max_connections_per_address: usize,
-    pub requests_per_minute_per_client: u32,
-    pub requests_per_minute: u32,
-    pub failed_webhooks_per_minute_per_client: u32,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Log {
-    pub level: String,
-    pub format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
 /// The variables by which Twilio's own tools are set up, and the key that each stands for.
-const PROVIDER_VARIABLES: [(&str, &str); 5] = [
+const PROVIDER_VARIABLES: [(&str, &str); 6] = [
     ("TWILIO_ACCOUNT_SID", "COMMS_TWILIO__ACCOUNT_SID"),
     ("TWILIO_AUTH_TOKEN", "COMMS_TWILIO__AUTH_TOKEN"),
     ("TWILIO_API_KEY", "COMMS_TWILIO__API_KEY"),
     ("TWILIO_API_SECRET", "COMMS_TWILIO__API_SECRET"),
     ("TWILIO_PHONE_NUMBER", "COMMS_TWILIO__PHONE_NUMBER"),
+    ("TWILIO_WHATSAPP_NUMBER", "COMMS_TWILIO__WHATSAPP_NUMBER"),
 ];
 
 impl Config {
+    /// Whom agents may reach, where nothing else is set for one.
+    #[must_use]
+    pub fn recipients(&self) -> RecipientPolicy {
+        self.policy.recipients.unwrap_or(match self.mode {
+            Mode::Demo => RecipientPolicy::Open,
+            Mode::Live => RecipientPolicy::ApproveNew,
+        })
+    }
+
     /// The settings from `file` (which need not exist) and the process's environment.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let text = match std::fs::read_to_string(file) {
@@ -239,9 +158,7 @@ impl Config {
                 return Err(ConfigError::value("public.url", "it must be an https address without a query"));
             }
         }
-        if self.limits.call_minutes == 0 {
-            return Err(ConfigError::value("limits.call_minutes", "it must be at least 1"));
-        }
+        self.check_limits()?;
         let clocks = &self.voice;
         if clocks.filler_after_ms >= clocks.second_filler_after_ms
             || clocks.second_filler_after_ms >= clocks.give_up_after_ms
@@ -255,18 +172,34 @@ impl Config {
         Ok(self)
     }
 
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let defaults = self.limits.defaults();
+        let all = LimitsPatch {
+            max_actions_per_minute: Some(defaults.max_actions_per_minute),
+            max_actions_per_hour: Some(defaults.max_actions_per_hour),
+            max_actions_per_day: Some(defaults.max_actions_per_day),
+            max_spend_per_day: Some(defaults.max_spend_per_day),
+            max_spend_per_month: Some(defaults.max_spend_per_month),
+            max_call_duration_minutes: Some(defaults.max_call_duration_minutes),
+            max_calls_per_day_to_same_number: Some(defaults.max_calls_per_day_to_same_number),
+        };
+        limits::check(&all).map_err(|problem| ConfigError::value("limits", problem.to_string()))?;
+        self.limits.prices().map(drop)
+    }
+
+    /// An account that is not named at all may be stored.
     fn check_twilio(&self) -> Result<(), ConfigError> {
         let twilio = &self.twilio;
-        if twilio.account_sid.is_none() {
-            let remedy = "live mode needs it: set TWILIO_ACCOUNT_SID, or go back to `mode = \"demo\"`";
-            return Err(ConfigError::value("twilio.account_sid", remedy));
-        }
-        if twilio.auth_token.is_none() {
-            let remedy = "live mode needs it to check webhooks: set TWILIO_AUTH_TOKEN";
-            return Err(ConfigError::value("twilio.auth_token", remedy));
-        }
         if twilio.api_key.is_some() != twilio.api_secret.is_some() {
             return Err(ConfigError::value("twilio.api_key", "it goes together with api_secret"));
+        }
+        let is_named = twilio.account_sid.is_some();
+        if !is_named && (twilio.auth_token.is_some() || twilio.api_key.is_some()) {
+            return Err(ConfigError::value("twilio.account_sid", "it is missing: set TWILIO_ACCOUNT_SID"));
+        }
+        if is_named && twilio.auth_token.is_none() {
+            let remedy = "live mode needs it to check webhooks: set TWILIO_AUTH_TOKEN";
+            return Err(ConfigError::value("twilio.auth_token", remedy));
         }
         Ok(())
     }
@@ -287,38 +220,6 @@ pub fn comms_home() -> Option<PathBuf> {
     std::env::var_os("COMMS_HOME").map(PathBuf::from)
 }
 
-fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: std::str::FromStr<Err: std::fmt::Display>,
-{
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-}
-
-fn empty_is_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: std::str::FromStr<Err: std::fmt::Display>,
-{
-    let text = String::deserialize(deserializer)?;
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(serde::de::Error::custom) }
-}
-
-fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let Some(path) = text.strip_prefix("file:") else { return Ok(Secret::new(text)) };
-    match std::fs::read_to_string(path) {
-        Ok(held) => Ok(Secret::new(held.trim_end())),
-        Err(problem) => {
-            Err(serde::de::Error::custom(format!("the file of a secret cannot be read: {problem}")))
-        }
-    }
-}
-
-fn optional_secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    Ok(Some(secret(deserializer)?).filter(|secret| !secret.expose().is_empty()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,11 +235,24 @@ mod tests {
     }
 
     #[test]
-    fn live_mode_says_what_it_misses() {
-        let problem = load("mode = 'live'", &[]).unwrap_err();
-        assert!(problem.contains("TWILIO_ACCOUNT_SID"), "{problem}");
-        let account = [("TWILIO_ACCOUNT_SID", "AC1"), ("TWILIO_AUTH_TOKEN", "hush")];
-        assert_eq!(load("mode = 'live'", &account).unwrap().mode, Mode::Live);
+    fn half_an_account_is_none_in_live_mode() {
+        let (sid, token) = (("TWILIO_ACCOUNT_SID", "AC1"), ("TWILIO_AUTH_TOKEN", "hush"));
+        let misses = |variables: &[_]| {
+            let named = ["twilio.account_sid", "twilio.auth_token", "twilio.api_key"];
+            let problem = load("mode = 'live'", variables).err()?;
+            named.into_iter().find(|key| problem.contains(key))
+        };
+        let key = ("TWILIO_API_KEY", "SK1");
+        let missing = [
+            misses(&[]),
+            misses(&[sid, token]),
+            misses(&[token]),
+            misses(&[sid]),
+            misses(&[sid, token, key]),
+        ];
+        let expected =
+            [None, None, Some("twilio.account_sid"), Some("twilio.auth_token"), Some("twilio.api_key")];
+        assert_eq!(missing, expected);
     }
 
     #[test]

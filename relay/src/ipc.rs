@@ -2,7 +2,7 @@
 
 mod dispatch;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,8 +15,9 @@ use tokio::sync::broadcast;
 
 use crate::app::App;
 use crate::observability::events;
-use crate::services::live_calls::{Caller, SessionKey};
-use crate::services::{agents, inbox};
+use crate::services::identity::{self, Principal};
+use crate::services::inbox;
+use crate::services::live_calls::SessionKey;
 
 /// Local sessions at once; more are refused.
 const MAX_SESSIONS: usize = 1_024;
@@ -50,8 +51,8 @@ pub(crate) async fn serve(app: App, listener: Listener) {
 }
 
 async fn hold_session(app: App, greeting: Greeting) {
-    let agent = match whose(&app, &greeting).await {
-        Ok(agent) => agent,
+    let principal = match whose(&app, &greeting).await {
+        Ok(principal) => principal,
         Err((reason, message)) => {
             events::session_refused(message);
             // A client that is gone cannot be told.
@@ -60,11 +61,11 @@ async fn hold_session(app: App, greeting: Greeting) {
         }
     };
     let relay = PeerProgram { name: "comms-relay".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let agent = principal.agent().clone();
     let Ok(session) = greeting.accept(relay, agent.clone()).await else { return };
     app.sessions.opened();
     let key = SessionKey(NEXT_SESSION.fetch_add(1, Ordering::Relaxed));
-    let caller = Caller { agent: agent.clone(), session: key };
-    let handler = Arc::new(Session { app: app.clone(), caller, leases: Mutex::default() });
+    let handler = Arc::new(Session { app: app.clone(), principal, key, leases: Mutex::default() });
     let (sender, receiver) = broadcast::channel(EVENT_BUFFER);
     let stop = app.stop.child_token();
     tokio::select! {
@@ -72,21 +73,23 @@ async fn hold_session(app: App, greeting: Greeting) {
         () = tell_changes(&app, &agent, sender) => (),
     }
     app.live_calls.session_ended(key);
-    if let Err(problem) = inbox::release(&app, &agent, handler.held()).await {
-        // The leases run out by themselves.
-        events::failed_inside("give back the leases of a session", &problem);
+    for (agent, leases) in handler.held() {
+        if let Err(problem) = inbox::release(&app, &agent, leases).await {
+            // The leases run out by themselves.
+            events::failed_inside("give back the leases of a session", &problem);
+        }
     }
     app.sessions.closed();
 }
 
 /// Whose session this is: a token says so; without one it is the local user's, that is the default agent's.
-async fn whose(app: &App, greeting: &Greeting) -> Result<AgentId, (RefusalReason, &'static str)> {
+async fn whose(app: &App, greeting: &Greeting) -> Result<Principal, (RefusalReason, &'static str)> {
     if app.sessions.get() >= MAX_SESSIONS {
         return Err((RefusalReason::TooManyConnections, "too many local sessions are open"));
     }
-    let Some(token) = &greeting.hello.token else { return Ok(AgentId::default_agent()) };
-    match agents::authenticate(&app.db, token, app.now()).await {
-        Ok(Some(agent)) => Ok(agent),
+    let Some(token) = &greeting.hello.token else { return Ok(Principal::local_user()) };
+    match identity::authenticate(&app.db, token, app.now()).await {
+        Ok(Some(principal)) => Ok(principal),
         Ok(None) => Err((RefusalReason::BadToken, "the token is unknown, expired or revoked")),
         Err(problem) => {
             events::failed_inside("check a token", &problem);
@@ -110,18 +113,23 @@ async fn tell_changes(app: &App, agent: &AgentId, sender: broadcast::Sender<Even
 /// One connection's handler.
 struct Session {
     app: App,
-    caller: Caller,
-    /// What was handed over and not confirmed.
-    leases: Mutex<HashSet<LeaseId>>,
+    principal: Principal,
+    key: SessionKey,
+    /// What was handed over and not confirmed, and whose it is: an admin may read for several agents.
+    leases: Mutex<HashMap<LeaseId, AgentId>>,
 }
 
 impl Session {
-    fn leases(&self) -> std::sync::MutexGuard<'_, HashSet<LeaseId>> {
+    fn leases(&self) -> std::sync::MutexGuard<'_, HashMap<LeaseId, AgentId>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> Vec<LeaseId> {
-        self.leases().drain().collect()
+    fn held(&self) -> HashMap<AgentId, Vec<LeaseId>> {
+        let mut held: HashMap<_, Vec<_>> = HashMap::new();
+        for (lease, agent) in self.leases().drain() {
+            held.entry(agent).or_default().push(lease);
+        }
+        held
     }
 }
 
@@ -131,8 +139,8 @@ impl Handler for Session {
         request: Request,
         context: CallContext,
     ) -> (Result<Box<RawValue>, ApiError>, Option<Unread>) {
-        let result = self.dispatch(request, &context.cancelled).await;
-        let unread = Box::pin(self.app.inboxes.unread(&self.app, &self.caller.agent)).await.ok();
+        let result = self.dispatch(request, &context).await;
+        let unread = Box::pin(self.app.inboxes.unread(&self.app, self.principal.agent())).await.ok();
         (result, unread.filter(|unread| !unread.is_empty()))
     }
 }

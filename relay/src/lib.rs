@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 mod http;
 mod ipc;
+mod keys;
 mod lock;
 mod observability;
 mod random;

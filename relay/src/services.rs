@@ -5,17 +5,28 @@
 //! database or the providers.
 
 pub mod agents;
+pub mod approvals;
 pub mod audit;
+pub mod billing;
 pub mod calls;
+pub mod channels;
+pub(crate) mod charges;
+pub mod credentials;
 pub mod error;
 pub mod health;
+pub mod identity;
 pub mod inbox;
 pub mod live_calls;
 pub mod messages;
+pub mod operator;
 pub mod outbox;
 pub mod policy;
+pub mod provisioning;
 pub mod simulator;
 pub mod status;
+pub mod tokens;
 pub mod transcripts;
+pub mod usage;
+pub mod voice_messages;
 
 pub use error::ServiceError;

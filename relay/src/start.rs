@@ -8,28 +8,31 @@ use relay_core::clock::{Clock, SystemClock};
 use relay_core::signature::Keys;
 use relay_providers::http::Limits;
 use relay_providers::simulated::{CarrierSettings, Hooks};
-use relay_providers::twilio::{Auth, Settings as TwilioSettings};
 use relay_providers::{ProviderSettings, Providers, Secret};
 use relay_store::{Database, StoreError};
 use shared::model::Channel;
 use shared::paths::Paths;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use crate::app::{Addresses, App, Parts, webhook_url};
+use crate::app::{Addresses, App, Current, Parts, webhook_url};
 use crate::config::{Config, ConfigError, Mode};
 use crate::http::client_address::IpNet;
 use crate::http::layers::EdgeSettings;
 use crate::http::limits::{RateSettings, per_minute};
 use crate::http::port;
 use crate::http::server::{self, ServerLimits};
+use crate::keys::KeyPlace;
 use crate::lock::{self, Lock, LockProblem};
 use crate::observability::events;
 use crate::services::agents::{self, Directory};
+use crate::services::credentials::{self, CredentialsProblem, Vault};
+use crate::services::policy::Rules;
 use crate::services::transcripts::{self, Transcripts};
-use crate::services::{ServiceError, calls, inbox, outbox};
+use crate::services::{ServiceError, calls, charges, inbox, outbox, provisioning};
 use crate::{http, ipc, random};
 
 /// How long a stop may take before what is left is abandoned.
@@ -64,6 +67,8 @@ pub enum StartProblem {
     Database(#[source] StoreError),
     #[error("cannot open the local socket {path}")]
     Socket { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Credentials(#[from] CredentialsProblem),
     #[error("cannot take up where the last run ended")]
     Recover(#[from] ServiceError),
 }
@@ -111,22 +116,33 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartPro
     let admin = bind(config.admin.listen, "admin.listen")?;
     let addresses = Addresses { public: local(&public)?, admin: local(&admin)? };
     let db = open_database(&config, &data_dir).await?;
-    let profiles = agents::ensure_first_agents(&db, &config, options.clock.now()).await?;
+    agents::ensure_first_agents(&db, &config, options.clock.now()).await?;
+    let profiles = agents::load(&db, config.mode).await?;
+    let rules = Arc::new(Rules::new(&config)?);
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let (providers, webhook_keys) = providers(&config, &tasks, &stop);
+    let keys = KeyPlace::of(&options.paths);
+    let (providers, webhook_keys) = match config.mode {
+        Mode::Demo => simulated(&tasks, &stop),
+        Mode::Live => {
+            credentials::in_use(&Vault { db: &db, config: &config, keys: &keys }).await?.connect(&config)
+        }
+    };
     let (transcripts, pending) = Transcripts::queue();
     let public_base = config.public.url.clone().unwrap_or_else(|| local_url(&addresses));
     let app = App::new(Parts {
         config,
         db,
-        providers,
+        providers: Current::new(providers),
         clock: options.clock,
         tasks,
         stop,
         public_base,
-        webhook_keys,
+        webhook_keys: Current::new(webhook_keys),
+        keys,
+        rules,
         agents: Directory::new(profiles),
         inboxes: inbox::Inboxes::default(),
+        due: Notify::new(),
         live_calls: crate::services::live_calls::LiveCalls::default(),
         transcripts,
         started,
@@ -142,6 +158,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartPro
     attach_simulated_numbers(&app);
     serve(&app, &edge, public, admin);
     app.tasks.spawn(ipc::serve(app.clone(), listener));
+    app.tasks.spawn(outbox::send_when_due(app.clone()));
+    app.tasks.spawn(charges::ask_for_prices(app.clone()));
+    app.tasks.spawn(agents::keep_current(app.clone()));
     tell_start(&app);
     Ok(Running { app, _lock: lock })
 }
@@ -151,6 +170,8 @@ async fn recover(app: &App) -> Result<(), StartProblem> {
     inbox::release_all(app).await?;
     outbox::recover(app).await?;
     calls::recover(app).await?;
+    provisioning::fill_whatsapp_pool(app).await?;
+    provisioning::recover(app).await?;
     Ok(())
 }
 
@@ -221,47 +242,33 @@ pub(crate) async fn open_database(config: &Config, data_dir: &Path) -> Result<Da
     Database::open(config.database.url.expose(), data_dir).await.map_err(StartProblem::Database)
 }
 
-/// The providers of this mode, and the secret with which they sign what they send us.
-fn providers(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> (Providers, Keys) {
-    let (settings, token) = match config.mode {
-        Mode::Demo => {
-            let token = Secret::new(random::hex::<16>());
-            let settings = CarrierSettings {
-                account_sid: format!("AC{}", random::hex::<16>()),
-                auth_token: token.clone(),
-                spawn: tasks.clone(),
-                cancel: stop.clone(),
-            };
-            (ProviderSettings::Simulated(settings), Some(token))
-        }
-        Mode::Live => {
-            let twilio = &config.twilio;
-            let token = twilio.auth_token.clone();
-            let auth = match (&twilio.api_key, &twilio.api_secret) {
-                (Some(sid), Some(secret)) => Auth::ApiKey { sid: sid.clone(), secret: secret.clone() },
-                _ => Auth::Token(token.clone().unwrap_or_else(|| Secret::new(""))),
-            };
-            let settings = TwilioSettings {
-                base_url: twilio.base_url.as_str().trim_end_matches('/').to_owned(),
-                account_sid: twilio.account_sid.clone().unwrap_or_default(),
-                auth,
-            };
-            (ProviderSettings::Twilio(settings), token)
-        }
+/// The providers of demo mode, and the secret with which they sign what they send us.
+fn simulated(tasks: &TaskTracker, stop: &CancellationToken) -> (Providers, Keys) {
+    let token = Secret::new(random::hex::<16>());
+    let keys = Keys::new(token.expose());
+    let settings = CarrierSettings {
+        account_sid: format!("AC{}", random::hex::<16>()),
+        auth_token: token,
+        spawn: tasks.clone(),
+        cancel: stop.clone(),
     };
-    let keys = Keys::new(token.as_ref().map_or("", Secret::expose));
-    (relay_providers::build(settings, Limits::default()), keys)
+    (relay_providers::build(ProviderSettings::Simulated(settings), Limits::default()), keys)
 }
 
 /// Tells the simulated carrier which number posts where, as a person would in a real carrier's console.
 fn attach_simulated_numbers(app: &App) {
-    let Some(carrier) = &app.providers.carrier else { return };
+    let providers = app.providers();
+    let Some(carrier) = &providers.carrier else { return };
     for profile in app.agents.all() {
         let url = |route: &str| webhook_url(&app.public_base, &profile.agent.id, route);
-        if let Some(number) = profile.number(Channel::Voice) {
+        let number = profile.number(Channel::Voice).or_else(|| profile.number(Channel::Sms));
+        if let Some(number) = number {
             let hooks =
                 Hooks { sms_url: url("sms"), voice_url: url("voice"), status_url: url("call-status") };
             carrier.attach(number, hooks);
+        }
+        if let Some(sender) = profile.number(Channel::Whatsapp) {
+            carrier.attach_whatsapp(sender, url("whatsapp"));
         }
     }
 }

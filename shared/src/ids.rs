@@ -95,6 +95,14 @@ uuid_id!(
     /// A token's row; not the secret.
     TokenId, "token id"
 );
+uuid_id!(
+    /// A question to the person whose agents these are: may this be done?
+    ApprovalId, "approval id"
+);
+uuid_id!(
+    /// A number that is bought, from before the provider was asked for it.
+    PurchaseId, "purchase id"
+);
 
 impl AgentId {
     /// The agent that exists from the first start, and that a local session without a token is.

@@ -1,17 +1,24 @@
 //! The things that both processes name.
 
 mod call;
+mod email;
+mod limits;
 mod message;
 mod money;
 mod phone;
+mod secret;
 mod time;
 
 pub use call::{CallStatus, CallTurn, Responder, Speaker};
+pub use email::{EmailAddress, InvalidEmailAddress};
+pub use limits::{Limits, LimitsPatch, RecipientPolicy, Tier};
 pub use message::{
-    Channel, Contact, Direction, Media, Message, MessageKind, MessageStatus, Missed, Standing, Trust, Unread,
+    Attachment, Channel, Contact, Direction, Media, Message, MessageKind, MessageStatus, Missed, Standing,
+    Trust, Unread,
 };
 pub use money::{Micros, ParseMoneyError};
 pub use phone::{InvalidPhoneNumber, PhoneNumber};
+pub use secret::SecretText;
 pub use time::Timestamp;
 
 /// An enum whose variants have one text each: on the wire, in the database and in log fields alike.

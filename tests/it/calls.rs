@@ -94,6 +94,8 @@ async fn with_another_agent(relay: TestRelay) -> Result<TestRelay> {
         responder: Responder::Auto,
         status: AgentStatus::Active,
         created_at: Timestamp::from_millis(0),
+        time_zone: None,
+        recipients: None,
     };
     let added = relay.app().db.transaction::<_, StoreError, _>(move |tx| {
         async move { agents::insert_if_absent(tx, &other).await.map(drop) }.boxed()

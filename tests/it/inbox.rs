@@ -155,13 +155,7 @@ async fn history_shows_both_directions_newest_first() -> Result<()> {
     let relay = TestRelay::live().await?;
     receive(&relay, 1, "question").await?;
     let session = relay.session().await?;
-    let answer = SendMessage {
-        to: PERSON.to_owned(),
-        body: "answer".to_owned(),
-        channel: shared::model::Channel::Sms,
-        media_urls: Vec::new(),
-        idempotency_key: None,
-    };
+    let answer = SendMessage::sms(PERSON, "answer");
     session.call(answer).await?;
     let all = GetMessages { unread: Some(false), limit: Some(1), ..GetMessages::default() };
     let first = session.call(all.clone()).await?.reply;

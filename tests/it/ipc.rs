@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use relay::services::agents::{self, REHEARSAL_NUMBER, rehearsal_agent};
+use relay::services::agents::{REHEARSAL_NUMBER, rehearsal_agent};
+use relay::services::tokens;
 use relay_core::clock::Clock;
 use relay_core::token::Role;
 use rstest::rstest;
@@ -18,8 +19,7 @@ use tests::wait::until;
 const SMS: &str = "/webhooks/default/sms";
 
 async fn token(relay: &TestRelay, agent: &AgentId, lifetime: Option<Duration>) -> Result<String> {
-    let issued =
-        agents::create_token(&relay.app().db, agent, Role::Agent, lifetime, relay.clock.now()).await?;
+    let issued = tokens::create(&relay.app().db, agent, Role::Agent, lifetime, relay.clock.now()).await?;
     Ok(issued.secret.expose().to_owned())
 }
 

@@ -1,5 +1,6 @@
 //! The tests of the whole system, in one binary.
 
+mod accounts;
 mod calls;
 mod docs;
 mod edge;
@@ -9,5 +10,6 @@ mod layers;
 mod messages;
 mod process;
 mod providers;
+mod provisioning;
 mod tools;
 mod webhooks;

@@ -18,13 +18,7 @@ use tests::wait::until;
 const INVALID: &str = "+15005550001";
 
 fn text(body: &str) -> SendMessage {
-    SendMessage {
-        to: PERSON.to_owned(),
-        body: body.to_owned(),
-        channel: Channel::Sms,
-        media_urls: Vec::new(),
-        idempotency_key: None,
-    }
+    SendMessage::sms(PERSON, body)
 }
 
 fn text_to(to: &str) -> SendMessage {

@@ -6,6 +6,8 @@ mod carrier;
 mod command_line;
 mod crash;
 mod full_disk;
+mod number;
+mod operating;
 mod other_user;
 mod postgres;
 mod privacy;

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails, fails the test that called it")]
 
+mod adapter;
 mod carrier;
 mod line;
+mod numbers;
 mod peer;
+mod transfer;
 mod twilio;
+mod whatsapp;

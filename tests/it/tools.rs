@@ -68,7 +68,24 @@ async fn the_tools_are_listed_by_name() -> Result<()> {
     let tools = answer["result"]["tools"].as_array().context("no tools")?;
     let mut names: Vec<_> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["comms_get_messages", "comms_make_call", "comms_ping", "comms_send_message"]);
+    let expected = [
+        "comms_deprovision_channels",
+        "comms_get_billing_summary",
+        "comms_get_channel_status",
+        "comms_get_messages",
+        "comms_get_usage_dashboard",
+        "comms_make_call",
+        "comms_onboard_customer",
+        "comms_ping",
+        "comms_provision_channels",
+        "comms_register_provider",
+        "comms_send_message",
+        "comms_send_voice_message",
+        "comms_set_agent_limits",
+        "comms_set_billing_config",
+        "comms_transfer_call",
+    ];
+    assert_eq!(names, expected);
     stage.end().await
 }
 

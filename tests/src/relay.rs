@@ -6,10 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use relay::config::Config;
 use relay::services::audit::{Verdict, verify};
+use relay::services::tokens;
 use relay::{Options, Running};
-use relay_core::clock::ManualClock;
+use relay_core::clock::{Clock, ManualClock};
+use relay_core::token::Role;
 use relay_providers::simulated::Carrier;
 use relay_providers::twilio::Auth;
+use shared::ids::AgentId;
 use shared::ipc::Client;
 use shared::model::Timestamp;
 use shared::paths::Paths;
@@ -73,6 +76,7 @@ impl TestRelay {
             ("COMMS_PUBLIC__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("COMMS_ADMIN__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
         ];
+        variables.extend(wide_open(settings));
         let mut auth_token = String::new();
         if let Some(emulator) = &twilio {
             let Auth::Token(token) = &emulator.settings.auth else {
@@ -106,8 +110,8 @@ impl TestRelay {
     }
 
     /// The carrier of demo mode.
-    pub fn carrier(&self) -> &Arc<Carrier> {
-        self.running.app().providers.carrier.as_ref().expect("demo mode has a carrier")
+    pub fn carrier(&self) -> Arc<Carrier> {
+        self.running.app().providers().carrier.clone().expect("demo mode has a carrier")
     }
 
     pub fn app(&self) -> &relay::App {
@@ -133,6 +137,13 @@ impl TestRelay {
         let client = PeerProgram { name: "test".to_owned(), version: "0".to_owned() };
         let hello = Hello { protocol: PROTOCOL_VERSION, client, host: None, token };
         Client::connect(&self.paths().socket(), &hello).await.context("the session is refused")
+    }
+
+    /// A session with an admin's token, who is the default agent where none is named.
+    pub async fn admin(&self) -> Result<Client> {
+        let (db, agent, now) = (&self.app().db, AgentId::default_agent(), self.clock.now());
+        let token = tokens::create(db, &agent, Role::Admin, None, now).await?;
+        self.session_as(Some(token.secret.expose().to_owned())).await
     }
 
     /// Posts a form to a path of the public listener, signed with the account's token.
@@ -185,6 +196,26 @@ impl TestRelay {
             Verdict::Broken(problem) => anyhow::bail!("the audit log is broken: {problem}"),
         }
     }
+}
+
+/// What lets a test send as much as it likes to whom it likes, unless its settings are about just that.
+fn wide_open(settings: &str) -> Vec<(String, String)> {
+    let limits = [
+        ("ACTIONS_PER_MINUTE", "100000"),
+        ("ACTIONS_PER_HOUR", "100000"),
+        ("ACTIONS_PER_DAY", "100000"),
+        ("SPEND_PER_DAY", "100000"),
+        ("SPEND_PER_MONTH", "100000"),
+        ("CALLS_PER_DAY_SAME_NUMBER", "100"),
+    ];
+    let mut variables = Vec::new();
+    if !settings.contains("[limits]") {
+        variables.extend(limits.map(|(name, value)| (format!("COMMS_LIMITS__{name}"), value.to_owned())));
+    }
+    if !settings.contains("[policy]") {
+        variables.push(("COMMS_POLICY__RECIPIENTS".to_owned(), "open".to_owned()));
+    }
+    variables
 }
 
 /// The form of an inbound text.

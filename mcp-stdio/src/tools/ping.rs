@@ -1,20 +1,26 @@
 //! `comms_ping`.
 
 use rmcp::RoleServer;
-use rmcp::handler::server::wrapper::Json;
 use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
 use shared::protocol::{Ping, Pong};
 
 use super::{Answer, WithUnread};
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, InEnvelope, ToolArguments};
+use crate::relay::Question;
 use crate::schema;
 use crate::server::Server;
 
+impl Question for Ping {}
+
+impl ToolArguments for Ping {
+    const ENVELOPE: &'static [InEnvelope] = &[InEnvelope::AgentId];
+}
+
 #[tool_router(router = ping_tool, vis = "pub(crate)")]
 impl Server {
-    /// Tells whether the relay answers, which agent this session is, and which providers are set up. In mode
-    /// `demo` nothing leaves this machine.
+    /// Tells whether the relay answers, which agent this session is and which providers are set up. In mode demo
+    /// nothing leaves this machine.
     #[tool(
         name = "comms_ping",
         title = "Check the connection",
@@ -27,7 +33,6 @@ impl Server {
         arguments: Arguments<Ping>,
         context: RequestContext<RoleServer>,
     ) -> Answer<WithUnread<Pong>> {
-        let told = self.wait(&context, self.relay.ask(arguments.checked()?)).await?;
-        Ok(Json(told.into()))
+        self.asked(arguments, &context).await
     }
 }

@@ -1,61 +1,38 @@
-//! `comms_send_message`: one tool, two jobs. Without a callSid it sends a message; with one it speaks.
+//! `comms_send_message`: one tool, three jobs. With a callSid it speaks in that call; else it sends a message, or
+//! on the channel voice a spoken one.
+
+mod job;
 
 use rmcp::RoleServer;
 use rmcp::handler::server::wrapper::Json;
 use rmcp::service::RequestContext;
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use shared::ids::{CallSid, ExternalId, MessageId, TurnId};
+use serde::Serialize;
+use shared::ids::{ExternalId, MessageId, TurnId};
 use shared::ipc::Told;
 use shared::model::{CallStatus, CallTurn, Channel, MessageStatus, Micros, Unread};
-use shared::protocol::{ConfirmRead, Heard, MessageSent, SendMessage, Speak};
+use shared::protocol::{ConfirmRead, Envelope, Heard, MessageSent, SendMessage, Speak, VoiceMessageSent};
 
+use self::job::{Job, NOT_IN_A_CALL, SendArguments, job, refuse};
 use super::Answer;
 use crate::arguments::Arguments;
-use crate::failure::Failure;
+use crate::relay::Action;
 use crate::server::Server;
 use crate::{host, schema};
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct SendArguments {
-    /// Number in E.164 form, such as +14155550123. Not with callSid.
-    to: Option<String>,
-    /// The text, or the words to speak; with callSid it may be empty, to only listen.
-    body: String,
-    /// Default sms; with callSid always voice.
-    channel: Option<Road>,
-    /// Public https links of pictures or files that go along (MMS). Not with callSid.
-    #[serde(default)]
-    media_urls: Vec<String>,
-    /// The same key never sends a second message. Not with callSid, where turnId does this.
-    idempotency_key: Option<String>,
-    /// The live call to speak in.
-    call_sid: Option<CallSid>,
-    /// The turn these words answer, from the last result: the same turn is never spoken to twice.
-    turn_id: Option<TurnId>,
-    /// Keys to press in the call: 0-9 * # and w for half a second's pause.
-    digits: Option<String>,
-    /// Hang up after the words.
-    #[serde(default)]
-    end_call: bool,
-    /// How long to wait for the other side's next words. Default 25; cut to what the host allows.
-    wait_seconds: Option<u64>,
+impl Action for SendMessage {
+    fn key(&self) -> Option<&'static str> {
+        self.idempotency_key.as_ref().map(|_| "idempotencyKey")
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-enum Road {
-    Sms,
-    Voice,
-}
+impl Action for Speak {
+    const SEEN_BY: &'static str = "comms_get_messages {callSid}";
 
-/// What the arguments ask for.
-#[derive(Debug, PartialEq, Eq)]
-enum Job {
-    Send(SendMessage),
-    Speak(Speak),
+    fn key(&self) -> Option<&'static str> {
+        self.turn_id.as_ref().map(|_| "turnId")
+    }
 }
 
 /// Of a message: messageId to segments. Of a call: spoken to callStatus.
@@ -105,12 +82,12 @@ pub(crate) struct Sent {
 
 #[tool_router(router = send_message_tool, vis = "pub(crate)")]
 impl Server {
-    /// Sends an SMS to `to`, or speaks in the live call `callSid` and gives what the other side says next.
-    /// A message is recorded before it is sent; status tells how far it has come, and later news of it are in
-    /// comms_get_messages. In a call: an empty body only listens; spoken:false comes with the reason in
-    /// warnings; heard is everything the other side said since the last turn, and may be empty when the wait is
-    /// over (call again); give turnId with the next words; the call goes on until callStatus is no longer
-    /// in-progress or endCall was given.
+    /// Sends a message to `to`, or speaks in the live call callSid and gives what the other side says next. A
+    /// message is recorded before it is sent; status and cost are what is known now (cost is an estimate until the
+    /// provider tells), later news are in comms_get_messages. In a call: an empty body only listens; spoken:false
+    /// comes with the reason in warnings; heard is all that was said since the last turn, and may be empty when the
+    /// wait is over (call again); give turnId with the next words; while callStatus is queued, ringing or
+    /// in-progress, go on.
     #[tool(
         name = "comms_send_message",
         title = "Send a message or speak in a call",
@@ -123,69 +100,34 @@ impl Server {
         arguments: Arguments<SendArguments>,
         context: RequestContext<RoleServer>,
     ) -> Answer<Sent> {
-        match job(arguments.checked()?)? {
-            Job::Send(message) => Ok(Json(self.wait(&context, self.relay.act(message)).await?.into())),
-            Job::Speak(speak) => self.speak(speak, &context).await,
+        let (arguments, envelope) = arguments.checked()?;
+        match job(arguments)? {
+            Job::Write(message) => {
+                Ok(Json(self.wait(&context, self.relay.act(message, envelope)).await?.into()))
+            }
+            Job::Say(message) => {
+                Ok(Json(self.wait(&context, self.relay.act(message, envelope)).await?.into()))
+            }
+            Job::Speak(speak) => self.speak(speak, envelope, &context).await,
         }
     }
 
-    async fn speak(&self, speak: Speak, context: &RequestContext<RoleServer>) -> Answer<Sent> {
+    async fn speak(
+        &self,
+        speak: Speak,
+        envelope: Envelope,
+        context: &RequestContext<RoleServer>,
+    ) -> Answer<Sent> {
+        refuse(&[("approvalId", envelope.approval_id.is_some())], NOT_IN_A_CALL)?;
         let call_sid = speak.call_sid.clone();
         let wait_seconds = Some(host::listening(super::host(context).as_deref(), speak.wait_seconds));
-        let told = self.wait(context, self.relay.act(Speak { wait_seconds, ..speak })).await?;
+        let speak = Speak { wait_seconds, ..speak };
+        let told = self.wait(context, self.relay.act(speak, envelope.clone())).await?;
         if let Some(last) = told.reply.heard.last() {
             let until = last.turn_id.clone();
-            self.deliveries.note(context.id.clone(), ConfirmRead::Turns { call_sid, until });
+            self.deliveries.note(context.id.clone(), (ConfirmRead::Turns { call_sid, until }, envelope));
         }
         Ok(Json(told.into()))
-    }
-}
-
-fn job(arguments: SendArguments) -> Result<Job, Failure> {
-    match arguments.call_sid.clone() {
-        Some(call_sid) => speaking(call_sid, arguments).map(Job::Speak),
-        None => sending(arguments).map(Job::Send),
-    }
-}
-
-fn speaking(call_sid: CallSid, arguments: SendArguments) -> Result<Speak, Failure> {
-    let SendArguments { to, body, channel, media_urls, idempotency_key, .. } = arguments;
-    let misplaced = [
-        ("to", to.is_some()),
-        ("mediaUrls", !media_urls.is_empty()),
-        ("idempotencyKey", idempotency_key.is_some()),
-        ("channel sms", channel == Some(Road::Sms)),
-    ];
-    refuse(&misplaced, "does not go with callSid", "With callSid the words go into the call; leave it out.")?;
-    let SendArguments { turn_id, digits, end_call, wait_seconds, .. } = arguments;
-    Ok(Speak { call_sid, turn_id, body, digits, end_call, wait_seconds })
-}
-
-fn sending(arguments: SendArguments) -> Result<SendMessage, Failure> {
-    let SendArguments { channel, turn_id, digits, end_call, wait_seconds, .. } = arguments;
-    let misplaced = [
-        ("channel voice", channel == Some(Road::Voice)),
-        ("turnId", turn_id.is_some()),
-        ("digits", digits.is_some()),
-        ("endCall", end_call),
-        ("waitSeconds", wait_seconds.is_some()),
-    ];
-    refuse(&misplaced, "needs callSid", "Give the callSid of a live call; comms_make_call starts one.")?;
-    let SendArguments { to, body, media_urls, idempotency_key, .. } = arguments;
-    let to = to.ok_or_else(|| {
-        Failure::invalid(
-            "the argument `to` is missing",
-            "Give the number to write to, or the callSid to speak in.",
-        )
-    })?;
-    Ok(SendMessage { to, body, channel: Channel::Sms, media_urls, idempotency_key })
-}
-
-/// Refuses the first argument that is out of place.
-fn refuse(misplaced: &[(&str, bool)], why: &str, hint: &str) -> Result<(), Failure> {
-    match misplaced.iter().find(|(_, given)| *given) {
-        Some((name, _)) => Err(Failure::invalid(format!("`{name}` {why}"), hint)),
-        None => Ok(()),
     }
 }
 
@@ -208,6 +150,20 @@ impl From<Told<MessageSent>> for Sent {
     }
 }
 
+impl From<Told<VoiceMessageSent>> for Sent {
+    fn from(Told { reply, unread }: Told<VoiceMessageSent>) -> Self {
+        Self {
+            message_id: Some(reply.message_id),
+            status: Some(reply.status),
+            cost: reply.cost,
+            currency: reply.currency,
+            channel: Some(Channel::Voice),
+            unread,
+            ..Self::default()
+        }
+    }
+}
+
 impl From<Told<Heard>> for Sent {
     fn from(Told { reply, unread }: Told<Heard>) -> Self {
         Self {
@@ -221,66 +177,5 @@ impl From<Told<Heard>> for Sent {
             unread,
             ..Self::default()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn job_of(arguments: Value) -> Result<Job, String> {
-        job(serde_json::from_value(arguments).unwrap()).map_err(|failure| {
-            let text = failure.into_result().content[0].as_text().unwrap().text.clone();
-            serde_json::from_str::<Value>(&text).unwrap()["error"]["message"].as_str().unwrap().to_owned()
-        })
-    }
-
-    #[test]
-    fn without_a_call_it_sends_a_text() {
-        let arguments = json!({
-            "to": "+15550100", "body": "hi", "channel": "sms", "mediaUrls": ["https://x"], "idempotencyKey": "k",
-        });
-        let expected = SendMessage {
-            to: "+15550100".into(),
-            body: "hi".into(),
-            channel: Channel::Sms,
-            media_urls: vec!["https://x".into()],
-            idempotency_key: Some("k".into()),
-        };
-        assert_eq!(job_of(arguments), Ok(Job::Send(expected)));
-    }
-
-    #[test]
-    fn with_a_call_it_speaks() {
-        let turn = TurnId::generate();
-        let arguments = json!({
-            "callSid": "CA1", "body": "hi", "channel": "voice", "turnId": turn, "digits": "1#", "endCall": true,
-            "waitSeconds": 3,
-        });
-        let expected = Speak {
-            call_sid: "CA1".parse().unwrap(),
-            turn_id: Some(turn),
-            body: "hi".into(),
-            digits: Some("1#".into()),
-            end_call: true,
-            wait_seconds: Some(3),
-        };
-        assert_eq!(job_of(arguments), Ok(Job::Speak(expected)));
-    }
-
-    #[rstest::rstest]
-    #[case(json!({ "body": "b" }), "the argument `to` is missing")]
-    #[case(json!({ "body": "b", "to": "+1", "channel": "voice" }), "`channel voice` needs callSid")]
-    #[case(json!({ "body": "b", "to": "+1", "digits": "1" }), "`digits` needs callSid")]
-    #[case(json!({ "body": "b", "to": "+1", "endCall": true }), "`endCall` needs callSid")]
-    #[case(json!({ "body": "b", "to": "+1", "waitSeconds": 1 }), "`waitSeconds` needs callSid")]
-    #[case(json!({ "body": "b", "callSid": "CA1", "to": "+1" }), "`to` does not go with callSid")]
-    #[case(json!({ "body": "b", "callSid": "CA1", "mediaUrls": ["x"] }), "`mediaUrls` does not go with callSid")]
-    #[case(json!({ "body": "b", "callSid": "CA1", "idempotencyKey": "k" }), "`idempotencyKey` does not go with callSid")]
-    #[case(json!({ "body": "b", "callSid": "CA1", "channel": "sms" }), "`channel sms` does not go with callSid")]
-    fn arguments_of_the_other_job_are_refused(#[case] arguments: Value, #[case] message: &str) {
-        assert_eq!(job_of(arguments), Err(message.to_owned()));
     }
 }

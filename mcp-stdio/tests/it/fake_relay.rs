@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::ids::{AgentId, LeaseId, TurnId};
 use shared::ipc::{CallContext, Greeting, Handler, Listener, listen};
 use shared::model::Unread;
-use shared::protocol::{ApiError, Hello, PeerProgram, Request};
+use shared::protocol::{ApiError, Envelope, Hello, PeerProgram, Request};
 use tokio::sync::{Mutex as AsyncMutex, Notify, broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ pub(crate) enum Reaction {
 
 pub(crate) struct FakeRelay {
     pub(crate) script: Script,
-    requests: AsyncMutex<mpsc::UnboundedReceiver<Request>>,
+    requests: AsyncMutex<mpsc::UnboundedReceiver<(Request, Envelope)>>,
     cancelled: AsyncMutex<mpsc::UnboundedReceiver<()>>,
     hellos: AsyncMutex<mpsc::UnboundedReceiver<Hello>>,
     ended: AsyncMutex<mpsc::UnboundedReceiver<()>>,
@@ -63,13 +63,18 @@ impl FakeRelay {
 
     /// The next request that arrived.
     pub(crate) async fn request(&self) -> Request {
+        self.enveloped().await.0
+    }
+
+    /// The next request that arrived, and what stood beside it.
+    pub(crate) async fn enveloped(&self) -> (Request, Envelope) {
         soon(async { self.requests.lock().await.recv().await }).await.unwrap()
     }
 
     /// The next request, or none if the last client is gone and had sent no other.
     pub(crate) async fn next_if_any(&self) -> Option<Request> {
         self.left().await;
-        self.requests.lock().await.try_recv().ok()
+        self.requests.lock().await.try_recv().ok().map(|(request, _)| request)
     }
 
     /// The last client is gone, and everything that it had sent was handled.
@@ -136,7 +141,7 @@ async fn serve(greeting: Greeting, handler: Arc<Scripted>, hellos: &mpsc::Unboun
 
 struct Scripted {
     script: Script,
-    requests: mpsc::UnboundedSender<Request>,
+    requests: mpsc::UnboundedSender<(Request, Envelope)>,
     cancelled: mpsc::UnboundedSender<()>,
 }
 
@@ -146,7 +151,7 @@ impl Handler for Scripted {
         request: Request,
         context: CallContext,
     ) -> (Result<Box<RawValue>, ApiError>, Option<Unread>) {
-        let _ = self.requests.send(request.clone());
+        let _ = self.requests.send((request.clone(), context.envelope));
         let scripted = match &request {
             Request::ConfirmRead(_) => None,
             _ => self.script.0.lock().unwrap().pop_front(),

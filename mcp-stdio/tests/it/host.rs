@@ -51,8 +51,14 @@ impl Host {
 
     /// Greets as hosts before protocol 2026-07-28 do.
     pub(crate) async fn initialize(&mut self, name: &str) -> Value {
+        self.initialize_with(name, json!({})).await
+    }
+
+    /// The same, with what the host can do.
+    pub(crate) async fn initialize_with(&mut self, name: &str, capabilities: Value) -> Value {
         let params = json!({
-            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": name, "version": "9" },
+            "protocolVersion": "2025-11-25", "capabilities": capabilities,
+            "clientInfo": { "name": name, "version": "9" },
         });
         let answer = self.ask("initialize", params).await;
         self.write(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
@@ -82,10 +88,7 @@ impl Host {
 
     /// Calls a tool and gives the `error` in its result.
     pub(crate) async fn failing(&mut self, tool: &str, arguments: Value) -> Value {
-        let result = self.call(tool, arguments).await;
-        assert_eq!(result["isError"], true, "{result}");
-        let text = result["content"][0]["text"].as_str().unwrap();
-        serde_json::from_str::<Value>(text).unwrap()["error"].clone()
+        error_in(&self.call(tool, arguments).await)
     }
 
     /// Tells the server to stop, as a signal does.
@@ -102,4 +105,11 @@ impl Host {
     pub(crate) async fn ended(&mut self) -> bool {
         soon(self.serving.join_next()).await.unwrap().unwrap()
     }
+}
+
+/// The `error` in the result of a tool that failed.
+pub(crate) fn error_in(result: &Value) -> Value {
+    assert_eq!(result["isError"], true, "{result}");
+    let text = result["content"][0]["text"].as_str().unwrap();
+    serde_json::from_str::<Value>(text).unwrap()["error"].clone()
 }

@@ -1,7 +1,9 @@
 //! `comms-mcp` from the outside: a host on one side, a relay of the test's own on the other.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
 
+mod approvals;
 mod delivery;
+mod envelope;
 mod fake_relay;
 mod host;
 mod lifecycle;
@@ -9,6 +11,7 @@ mod process;
 mod reconnecting;
 mod results;
 mod tool_list;
+mod tools;
 mod waiting;
 
 use std::path::Path;

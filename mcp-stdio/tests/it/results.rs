@@ -1,5 +1,7 @@
 //! What a tool gives: the structured content, its text, and failures.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use shared::model::Unread;
 use shared::protocol::{ApiError, ErrorCode, MakeCall, Request, SendMessage};
@@ -70,8 +72,15 @@ async fn a_message_reaches_the_relay_as_it_was_given() {
         to: "+15550101".into(),
         body: "hi".into(),
         channel: shared::model::Channel::Sms,
+        subject: None,
+        html: None,
         media_urls: Vec::new(),
+        attachments: Vec::new(),
+        template_id: None,
+        template_vars: BTreeMap::new(),
+        reply_to: None,
         idempotency_key: Some("k".into()),
+        schedule_at: None,
     };
     assert_eq!(relay.request().await, Request::SendMessage(expected));
 }

@@ -25,7 +25,7 @@ async fn the_tools_are_these() {
 
 #[tokio::test]
 async fn the_whole_list_costs_less_than_5000_tokens() {
-    let bytes = tools(&Selection::default()).await.to_string().len();
+    let bytes = json!({ "tools": tools(&Selection::default()).await }).to_string().len();
     assert!(bytes / 4 < 5000, "{bytes} bytes");
 }
 
@@ -56,9 +56,55 @@ async fn read_only_wins_over_a_list_of_tools() {
 }
 
 #[tokio::test]
+async fn read_only_offers_what_only_looks() {
+    let expected = [
+        "comms_get_billing_summary",
+        "comms_get_channel_status",
+        "comms_get_messages",
+        "comms_get_usage_dashboard",
+        "comms_ping",
+    ];
+    assert_eq!(names(&Selection { read_only: true, ..Selection::default() }).await, expected);
+}
+
+#[tokio::test]
+async fn the_tools_are_the_15_of_the_contract() {
+    let expected = [
+        "comms_deprovision_channels",
+        "comms_get_billing_summary",
+        "comms_get_channel_status",
+        "comms_get_messages",
+        "comms_get_usage_dashboard",
+        "comms_make_call",
+        "comms_onboard_customer",
+        "comms_ping",
+        "comms_provision_channels",
+        "comms_register_provider",
+        "comms_send_message",
+        "comms_send_voice_message",
+        "comms_set_agent_limits",
+        "comms_set_billing_config",
+        "comms_transfer_call",
+    ];
+    assert_eq!(names(&Selection::default()).await, expected);
+}
+
+#[tokio::test]
+async fn only_taking_channels_away_is_destructive() {
+    let tools = tools(&Selection::default()).await;
+    let destructive =
+        tools.as_array().unwrap().iter().filter(|tool| tool["annotations"]["destructiveHint"] == true);
+    assert_eq!(
+        destructive.map(|tool| tool["name"].clone()).collect::<Vec<_>>(),
+        ["comms_deprovision_channels"]
+    );
+}
+
+#[tokio::test]
 async fn excluded_tools_are_not_offered() {
     let selection = Selection { except: vec!["comms_make_call".to_owned()], ..Selection::default() };
-    assert_eq!(names(&selection).await, ["comms_get_messages", "comms_ping", "comms_send_message"]);
+    let offered = names(&selection).await;
+    assert_eq!((offered.len(), offered.contains(&"comms_make_call".to_owned())), (14, false));
 }
 
 #[tokio::test]
@@ -76,8 +122,9 @@ fn a_name_that_is_no_tools_is_refused_with_the_names() {
     let home = TempDir::new().unwrap();
     let selection = Selection { except: vec!["comms_fax".to_owned()], ..Selection::default() };
     let refused: Option<UnknownTool> = Server::new(settings(home.path()), &selection).err();
-    assert_eq!(
-        refused.unwrap().to_string(),
-        "there is no tool `comms_fax`; the tools are comms_get_messages, comms_make_call, comms_ping, comms_send_message"
+    let text = refused.unwrap().to_string();
+    assert!(
+        text.starts_with("there is no tool `comms_fax`; the tools are comms_deprovision_channels, "),
+        "{text}"
     );
 }

@@ -10,12 +10,17 @@
 pub mod audit;
 pub mod call;
 pub mod clock;
+pub mod cost;
 pub mod delivery;
+pub mod limits;
+pub mod period;
+pub mod provisioning;
 pub mod rate_limit;
 pub mod recipient;
 pub mod relay_frame;
 pub mod retry;
 pub mod sanitize;
+pub mod sealed;
 pub mod signature;
 pub mod sms;
 pub mod token;

@@ -5,29 +5,36 @@
 //! public listener over real sockets. Nothing that it does leaves this machine, provided that the hooks and the
 //! TwiML name this machine.
 
+mod available;
 mod call;
 mod calls;
+mod dial;
 mod leg;
 mod line;
+mod mailbox;
+mod numbers;
 mod person;
 mod rest;
 mod signing;
 mod sms;
+mod text;
 mod twiml;
 mod webhook;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shared::ids::{CallSid, ExternalId};
-use shared::model::{CallStatus, PhoneNumber};
+use shared::model::{CallStatus, Channel, PhoneNumber};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::call::{Call, Command};
+use self::call::{Call, Command, Dialled};
+pub use self::mailbox::{Mail, Mailbox};
+use self::numbers::Owned;
 use crate::http::{HttpClient, HttpRequest, HttpResponse, Limits};
 use crate::{PlacedCall, Secret};
 
@@ -45,7 +52,7 @@ pub struct CarrierSettings {
 }
 
 /// Where one of our numbers posts what happens to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hooks {
     pub sms_url: String,
     pub voice_url: String,
@@ -57,6 +64,8 @@ pub struct Hooks {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text {
     pub sid: ExternalId,
+    /// SMS or WhatsApp.
+    pub channel: Channel,
     pub from: PhoneNumber,
     pub to: PhoneNumber,
     pub body: String,
@@ -92,11 +101,13 @@ pub struct Carrier {
 
 #[derive(Default)]
 struct State {
-    hooks: HashMap<PhoneNumber, Hooks>,
+    numbers: BTreeMap<PhoneNumber, Owned>,
+    /// Our WhatsApp senders, and where their texts are posted.
+    whatsapp: HashMap<PhoneNumber, String>,
     watched: HashSet<PhoneNumber>,
     /// Pairs of our number and a person who wants nothing from it.
     opted_out: HashSet<(PhoneNumber, PhoneNumber)>,
-    texts: VecDeque<sms::Record>,
+    texts: VecDeque<text::Record>,
     calls: VecDeque<Arc<Call>>,
 }
 
@@ -114,7 +125,16 @@ impl Carrier {
 
     /// Makes `number` one of ours, or changes where it posts.
     pub fn attach(&self, number: PhoneNumber, hooks: Hooks) {
-        self.state().hooks.insert(number, hooks);
+        let mut state = self.state();
+        match state.numbers.get_mut(&number) {
+            Some(owned) => owned.hooks = hooks,
+            None => _ = state.numbers.insert(number.clone(), Owned::new(&number, hooks)),
+        }
+    }
+
+    /// Makes `number` one of our WhatsApp senders, or changes where its texts are posted.
+    pub fn attach_whatsapp(&self, number: PhoneNumber, sms_url: String) {
+        self.state().whatsapp.insert(number, sms_url);
     }
 
     /// Answers a REST request as Twilio would. Must be called within a Tokio runtime.
@@ -130,7 +150,17 @@ impl Carrier {
         to: &PhoneNumber,
         body: &str,
     ) -> Result<(ExternalId, u16), LineError> {
-        self.receive(from, to, body).await
+        self.receive(Channel::Sms, (from, to), body).await
+    }
+
+    /// The same over WhatsApp.
+    pub async fn text_whatsapp(
+        &self,
+        from: &PhoneNumber,
+        to: &PhoneNumber,
+        body: &str,
+    ) -> Result<(ExternalId, u16), LineError> {
+        self.receive(Channel::Whatsapp, (from, to), body).await
     }
 
     /// The texts that reached `number`, oldest first.
@@ -193,6 +223,22 @@ impl Carrier {
         _ = tokio::time::timeout(wait, more).await;
         let view = call.view.borrow();
         Ok((view.heard.iter().map(|utterance| utterance.text.clone()).collect(), view.status))
+    }
+
+    /// The other telephones that a call was put through to, in their order.
+    #[must_use]
+    pub fn dialled(&self, call: &CallSid) -> Vec<PhoneNumber> {
+        self.legs(call).into_iter().map(|leg| leg.number).collect()
+    }
+
+    /// What only those telephones heard, each before it was joined with the call.
+    #[must_use]
+    pub fn whispered(&self, call: &CallSid) -> Vec<String> {
+        self.legs(call).into_iter().flat_map(|leg| leg.told).collect()
+    }
+
+    fn legs(&self, call: &CallSid) -> Vec<Dialled> {
+        self.find_call(call).map(|call| call.view.borrow().dialled.clone()).unwrap_or_default()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -13,6 +13,7 @@ pub(crate) fn public(app: &App, edge: &EdgeSettings) -> Router {
         .route("/health", get(health::alive))
         .route("/health/ready", get(health::ready))
         .route("/webhooks/{agent}/sms", post(webhooks::sms::receive))
+        .route("/webhooks/{agent}/whatsapp", post(webhooks::whatsapp::receive))
         .route("/webhooks/{agent}/voice", post(webhooks::voice::answer))
         .route("/webhooks/{agent}/call-status", post(webhooks::call_status::receive))
         .route("/webhooks/{agent}/voice-ws", get(webhooks::voice_ws::upgrade))

@@ -7,6 +7,7 @@ pub(super) mod call_status;
 pub(super) mod sms;
 pub(super) mod voice;
 pub(super) mod voice_ws;
+pub(super) mod whatsapp;
 
 use std::borrow::Cow;
 
@@ -103,7 +104,7 @@ fn refuse_unsigned(app: &App, parts: &Parts, body: Body<'_>, scheme: &str) -> Op
         signature: header("x-twilio-signature").unwrap_or(""),
         settings: header("x-twilio-webhooks-signature-settings"),
     };
-    let reason = signature::verify(&app.webhook_keys, &request).err()?;
+    let reason = signature::verify(&app.webhook_keys.get(), &request).err()?;
     events::webhook_refused(&reason.to_string());
     let client = parts.extensions.get::<ClientAddress>();
     if let (Some(limits), Some(ClientAddress(client))) = (parts.extensions.get::<RateLimits>(), client) {
@@ -130,7 +131,10 @@ fn failure(route: &str, problem: &ServiceError) -> Response {
         ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
         ServiceError::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         ServiceError::Store(_) | ServiceError::Provider { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        ServiceError::Refused { .. } | ServiceError::CallEnded => StatusCode::CONFLICT,
+        ServiceError::Refused(_)
+        | ServiceError::NeedsApproval(_)
+        | ServiceError::OverLimit(_)
+        | ServiceError::CallEnded => StatusCode::CONFLICT,
     }
     .into_response()
 }

@@ -1,112 +1,163 @@
 //! Which use case serves which call.
 
+use std::future::ready;
+
 use serde_json::value::RawValue;
-use shared::ipc::reply;
+use shared::ipc::{CallContext, reply};
 use shared::protocol::{
-    ApiError, ConfirmRead, Confirmed, GetMessages, GetStatus, ListenToCall, MakeCall, MessagePage, Ping,
-    Pong, RelayStatus, Request, SendMessage, SimulateAct, SimulateAnswer, SimulateCall, SimulateHear,
-    SimulateText, SimulatedOutbox, Speak, WatchNumber,
+    ApiError, Call, ConfirmRead, Confirmed, DecideApproval, GetBilling, GetChannelStatus, GetMessages,
+    GetStatus, GetUsage, ListenToCall, MakeCall, MessagePage, Ping, Request, SendMessage, SendVoiceMessage,
+    SimulateAct, SimulateAnswer, SimulateCall, SimulateHear, SimulateText, SimulatedOutbox, Speak,
+    TransferCall, WatchNumber,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
 use crate::observability::events;
-use crate::services::{ServiceError, calls, inbox, live_calls, messages, simulator, status};
+use crate::services::identity::{self, Admin, Caller, Scope};
+use crate::services::{
+    ServiceError, approvals, billing, calls, channels, credentials, inbox, live_calls, messages,
+    provisioning, simulator, status, usage, voice_messages,
+};
+
+type Answer = Result<Box<RawValue>, ApiError>;
 
 impl Session {
-    /// Serves one call. A new call does not compile until it has an arm here. Each is boxed: a call that waits
-    /// then costs the memory of its own kind, not that of the largest.
-    pub(super) async fn dispatch(
-        &self,
-        request: Request,
-        cancelled: &CancellationToken,
-    ) -> Result<Box<RawValue>, ApiError> {
-        let (app, caller) = (&self.app, &self.caller);
+    /// Serves one call, if the session is still good. A new call does not compile until it has an arm here. Each is
+    /// boxed: a call that waits then costs the memory of its own kind, not that of the largest.
+    pub(super) async fn dispatch(&self, request: Request, context: &CallContext) -> Answer {
+        let (app, cancelled) = (&self.app, &context.cancelled);
+        let caller = &told("Caller", Box::pin(self.caller(context)).await)?;
         match request {
-            Request::Ping(call) => reply::<Ping>(Ok(self.ping(call))),
-            Request::GetStatus(_) => reply::<GetStatus>(Ok(self.status())),
-            Request::SendMessage(call) => reply::<SendMessage>(told(
-                "send_message",
-                Box::pin(messages::send(app, &caller.agent, call)).await,
-            )),
+            Request::Ping(call) => reply::<Ping>(Ok(status::ping(app, &caller.agent, call))),
+            Request::GetStatus(_) => reply::<GetStatus>(Ok(status::report(app))),
+            Request::SendMessage(call) => serve::<SendMessage>(messages::send(app, caller, call)).await,
             Request::GetMessages(call) => {
-                reply::<GetMessages>(told("get_messages", Box::pin(self.get_messages(call, cancelled)).await))
+                serve::<GetMessages>(self.get_messages(caller, call, cancelled)).await
             }
-            Request::ConfirmRead(call) => {
-                reply::<ConfirmRead>(told("confirm_read", Box::pin(self.confirm_read(call)).await))
+            Request::ConfirmRead(call) => serve::<ConfirmRead>(self.confirm_read(caller, call)).await,
+            Request::MakeCall(call) => serve::<MakeCall>(calls::place(app, caller, call)).await,
+            Request::Speak(call) => serve::<Speak>(live_calls::speak(app, caller, call, cancelled)).await,
+            Request::ListenToCall(call) => {
+                serve::<ListenToCall>(live_calls::listen(app, caller, call, cancelled)).await
             }
-            Request::MakeCall(call) => {
-                reply::<MakeCall>(told("make_call", Box::pin(calls::place(app, caller, call)).await))
+            Request::SendVoiceMessage(call) => {
+                serve::<SendVoiceMessage>(voice_messages::send(app, caller, call)).await
             }
-            Request::Speak(call) => {
-                reply::<Speak>(told("speak", Box::pin(live_calls::speak(app, caller, call, cancelled)).await))
+            Request::TransferCall(call) => serve::<TransferCall>(calls::transfer(app, caller, call)).await,
+            Request::GetChannelStatus(_) => {
+                serve::<GetChannelStatus>(channels::status(app, &caller.agent)).await
             }
-            Request::ListenToCall(call) => reply::<ListenToCall>(told(
-                "listen",
-                Box::pin(live_calls::listen(app, caller, call, cancelled)).await,
-            )),
-            Request::SimulateText(call) => {
-                reply::<SimulateText>(told("simulate", Box::pin(simulator::text(app, call)).await))
+            Request::GetUsage(call) => {
+                serve::<GetUsage>(usage::dashboard(app, &self.scope(context), call)).await
             }
+            Request::GetBilling(call) => {
+                serve::<GetBilling>(billing::summary(app, &self.scope(context), call)).await
+            }
+            Request::DecideApproval(call) => {
+                serve::<DecideApproval>(approvals::decide_at_host(app, &self.principal, call)).await
+            }
+            Request::ProvisionChannels(call) => {
+                let work = |admin, call| async move { provisioning::provision(app, &admin, call).await };
+                self.operate(context, call, work).await
+            }
+            Request::DeprovisionChannels(call) => {
+                let work = |admin, call| async move { provisioning::deprovision(app, &admin, call).await };
+                self.operate(context, call, work).await
+            }
+            Request::OnboardCustomer(call) => {
+                let work = |admin, call| async move { provisioning::onboard(app, &admin, call).await };
+                self.operate(context, call, work).await
+            }
+            Request::RegisterProvider(call) => {
+                let work = |admin, call| async move { credentials::register(app, &admin, call).await };
+                self.operate(context, call, work).await
+            }
+            Request::SetAgentLimits(call) => {
+                let work = |admin, call| async move { billing::set_limits(app, &admin, call).await };
+                self.operate(context, call, work).await
+            }
+            Request::SetBillingConfig(call) => {
+                let work = |admin, call| async move { billing::set_config(app, &admin, call).await };
+                self.operate(context, call, work).await
+            }
+            Request::SimulateText(call) => serve::<SimulateText>(simulator::text(app, call)).await,
             Request::SimulatedOutbox(call) => {
-                reply::<SimulatedOutbox>(told("simulate", simulator::outbox(app, &call)))
+                serve::<SimulatedOutbox>(ready(simulator::outbox(app, &call))).await
             }
-            Request::SimulateCall(call) => {
-                reply::<SimulateCall>(told("simulate", Box::pin(simulator::call(app, call)).await))
-            }
-            Request::WatchNumber(call) => reply::<WatchNumber>(told("simulate", simulator::watch(app, call))),
-            Request::SimulateAnswer(call) => {
-                reply::<SimulateAnswer>(told("simulate", Box::pin(simulator::answer(app, call)).await))
-            }
-            Request::SimulateAct(call) => reply::<SimulateAct>(told("simulate", simulator::act(app, &call))),
-            Request::SimulateHear(call) => {
-                reply::<SimulateHear>(told("simulate", Box::pin(simulator::hear(app, call)).await))
-            }
+            Request::SimulateCall(call) => serve::<SimulateCall>(simulator::call(app, call)).await,
+            Request::WatchNumber(call) => serve::<WatchNumber>(ready(simulator::watch(app, call))).await,
+            Request::SimulateAnswer(call) => serve::<SimulateAnswer>(simulator::answer(app, call)).await,
+            Request::SimulateAct(call) => serve::<SimulateAct>(ready(simulator::act(app, &call))).await,
+            Request::SimulateHear(call) => serve::<SimulateHear>(simulator::hear(app, call)).await,
         }
     }
 
-    fn ping(&self, call: Ping) -> Pong {
-        status::ping(&self.app, &self.caller.agent, call)
+    /// For whom the call is made.
+    async fn caller(&self, context: &CallContext) -> Result<Caller, ServiceError> {
+        identity::still_good(&self.app, &self.principal).await?;
+        identity::caller(&self.app, &self.principal, self.key, &context.envelope)
     }
 
-    fn status(&self) -> RelayStatus {
-        status::report(&self.app)
+    fn scope(&self, context: &CallContext) -> Scope {
+        identity::scope(&self.principal, &context.envelope)
+    }
+
+    /// Serves what only an admin may ask, or who brings a person's yes.
+    async fn operate<C, Fut>(
+        &self,
+        context: &CallContext,
+        call: C,
+        work: impl FnOnce(Admin, C) -> Fut,
+    ) -> Answer
+    where
+        C: Call + Clone,
+        Fut: Future<Output = Result<C::Reply, ServiceError>>,
+    {
+        let request = call.clone().into();
+        let admitted = identity::admit(&self.app, &self.principal, &request, &context.envelope);
+        let admin = told(C::NAME, Box::pin(admitted).await)?;
+        serve::<C>(work(admin, call)).await
     }
 
     async fn get_messages(
         &self,
+        caller: &Caller,
         call: GetMessages,
         cancelled: &CancellationToken,
     ) -> Result<MessagePage, ServiceError> {
-        let (app, agent) = (&self.app, &self.caller.agent);
+        let (app, agent) = (&self.app, &caller.agent);
         let page = inbox::get(app, agent, call, cancelled).await?;
         if let Some(lease) = &page.lease {
             if cancelled.is_cancelled() {
                 // Nobody will get this answer.
                 inbox::release(app, agent, vec![lease.clone()]).await?;
             } else {
-                self.leases().insert(lease.clone());
+                self.leases().insert(lease.clone(), agent.clone());
             }
         }
         Ok(page)
     }
 
-    async fn confirm_read(&self, call: ConfirmRead) -> Result<Confirmed, ServiceError> {
+    async fn confirm_read(&self, caller: &Caller, call: ConfirmRead) -> Result<Confirmed, ServiceError> {
         match call {
             ConfirmRead::Messages { lease } => {
                 // Only what this session was given: a lease's id is no secret.
-                if !self.leases().contains(&lease) {
-                    return Err(ServiceError::NotFound("lease"));
-                }
-                inbox::confirm(&self.app, &self.caller.agent, lease.clone()).await?;
+                let agent = self.leases().get(&lease).cloned().ok_or(ServiceError::NotFound("lease"))?;
+                inbox::confirm(&self.app, &agent, lease.clone()).await?;
                 self.leases().remove(&lease);
             }
             ConfirmRead::Turns { call_sid, until } => {
-                live_calls::confirm(&self.app, &self.caller, &call_sid, &until);
+                live_calls::confirm(&self.app, caller, &call_sid, &until);
             }
         }
         Ok(Confirmed {})
     }
+}
+
+/// Serves one call, in a box of its own.
+async fn serve<C: Call>(work: impl Future<Output = Result<C::Reply, ServiceError>>) -> Answer {
+    reply::<C>(told(C::NAME, Box::pin(work).await))
 }
 
 /// Logs a failure where it is answered, and puts it in words.

@@ -5,10 +5,11 @@ use std::error::Error;
 use std::net::SocketAddr;
 
 use relay_providers::ProviderError;
-use shared::ids::{AgentId, CallSid, MessageId, SessionId};
+use shared::ids::{AgentId, CallSid, MessageId, PurchaseId, SessionId};
 use shared::model::{CallStatus, MessageStatus};
 
 use crate::services::ServiceError;
+use crate::services::credentials::CredentialsProblem;
 
 pub(crate) fn started(public: SocketAddr, admin: SocketAddr, mode: &str) {
     tracing::info!(%public, %admin, mode, "the relay is ready");
@@ -52,6 +53,10 @@ pub(crate) fn call_ended(call: &CallSid, status: CallStatus) {
     tracing::info!(%call, %status, "call ended");
 }
 
+pub(crate) fn call_transferred(call: &CallSid) {
+    tracing::info!(%call, "call transferred");
+}
+
 pub(crate) fn voicemail_stored(session: &SessionId) {
     tracing::info!(%session, "voicemail stored");
 }
@@ -81,6 +86,22 @@ pub(crate) fn provider_failed(action: &str, problem: &ProviderError) {
     tracing::warn!(action, error = %chain(problem), "the provider failed");
 }
 
+pub(crate) fn purchase_settled(purchase: &PurchaseId, status: &str) {
+    tracing::info!(%purchase, status, "a number that nobody wants is settled");
+}
+
+pub(crate) fn purchase_unsettled(purchase: &PurchaseId) {
+    tracing::warn!(%purchase, "a number may be paid for that no agent has; the provider is asked again");
+}
+
+pub(crate) fn account_changed(provider: &str) {
+    tracing::info!(provider, "the provider is used with other credentials");
+}
+
+pub(crate) fn credentials_unusable(problem: &CredentialsProblem) {
+    tracing::error!(error = %chain(problem), "stored credentials cannot be used");
+}
+
 /// A failure that no caller waits for.
 pub(crate) fn failed_inside(action: &str, problem: &ServiceError) {
     tracing::error!(action, error = %chain(problem), "a step failed");
@@ -95,7 +116,9 @@ pub(crate) fn answered_with_failure(action: &str, problem: &ServiceError) {
         }
         ServiceError::Invalid { .. }
         | ServiceError::NotFound(_)
-        | ServiceError::Refused { .. }
+        | ServiceError::Refused(_)
+        | ServiceError::NeedsApproval(_)
+        | ServiceError::OverLimit(_)
         | ServiceError::CallEnded => tracing::debug!(action, "a request was refused"),
     }
 }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::stage::Stage;
+use crate::config::Secret;
 
 /// No tool call of a rehearsal waits nearly as long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,12 +24,17 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// Starts `comms-mcp` and greets it.
+    /// Starts `comms-mcp` for the agent that the rehearsal plays, and greets it.
     pub(super) async fn attach(stage: &Stage) -> anyhow::Result<Self> {
+        Self::attach_as(stage, &stage.token).await
+    }
+
+    /// The same for whoever has this token.
+    pub(super) async fn attach_as(stage: &Stage, token: &Secret) -> anyhow::Result<Self> {
         let program = program()?;
         let mut command = Command::new(&program);
         command
-            .env("COMMS_TOKEN", stage.token.expose())
+            .env("COMMS_TOKEN", token.expose())
             .env("COMMS_AUTOSTART", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -58,6 +64,16 @@ impl Agent {
             bail!("{tool} answered {}", result["content"][0]["text"].as_str().unwrap_or("an error"));
         }
         Ok(result["structuredContent"].take())
+    }
+
+    /// Calls a tool that is to refuse, and gives its error.
+    pub(super) async fn call_in_vain(&mut self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
+        let result = self.request("tools/call", json!({ "name": tool, "arguments": arguments })).await?;
+        let text = result["content"][0]["text"].as_str().unwrap_or_default();
+        if result["isError"] != true {
+            bail!("{tool} was to be refused and was not: {text}");
+        }
+        Ok(serde_json::from_str::<Value>(text)?["error"].take())
     }
 
     /// Closes `comms-mcp` as a host does, by ending its input.

@@ -1,6 +1,7 @@
 //! The scenes. Each checks what it sees; the first thing that is not as it should be ends the rehearsal.
 
 mod call;
+mod limits;
 mod text;
 mod voicemail;
 
@@ -30,6 +31,8 @@ pub(super) async fn play(stage: &Stage, report: &mut Report) -> anyhow::Result<(
     report.scene("A call with no agent attached leaves a voicemail")?;
     agent.detach().await?;
     voicemail::play(stage, report).await.context("in the scene of the voicemail")?;
+    report.scene("A new agent is set up, and kept within its limits")?;
+    limits::play(stage, report).await.context("in the scene of the limits")?;
     report.scene("The audit log is whole")?;
     match audit::verify(&stage.db).await? {
         Verdict::Whole { entries, .. } => report.line("relay", &format!("{entries} entries verified")),
@@ -51,6 +54,13 @@ async fn empty_the_inbox(agent: &mut Agent) -> anyhow::Result<()> {
 /// A number that is reserved for fiction.
 fn number(text: &str) -> anyhow::Result<PhoneNumber> {
     Ok(text.parse()?)
+}
+
+/// One of the numbers that are reserved for fiction, a different one each time: a person may be called only so often a
+/// day.
+fn some_number() -> anyhow::Result<PhoneNumber> {
+    let [high, low, ..]: [u8; 32] = crate::random::bytes();
+    number(&format!("+1202555{:04}", 110 + u16::from_be_bytes([high, low]) % 36))
 }
 
 fn our_number() -> anyhow::Result<PhoneNumber> {

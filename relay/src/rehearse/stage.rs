@@ -9,10 +9,11 @@ use relay_core::token::Role;
 use relay_store::Database;
 use shared::ipc::{Client, ClientError};
 use shared::paths::Paths;
-use shared::protocol::{GetStatus, Hello, PROTOCOL_VERSION, PeerProgram};
+use shared::protocol::{Hello, PROTOCOL_VERSION, PeerProgram, Ping};
 
 use crate::config::{Config, Mode, Secret};
-use crate::services::agents::{self, rehearsal_agent};
+use crate::services::agents::rehearsal_agent;
+use crate::services::tokens;
 use crate::start::{Options, Running, open_database, start};
 
 /// Long enough for any rehearsal, short enough that a forgotten token is worth nothing.
@@ -24,6 +25,8 @@ pub(super) struct Stage {
     pub(super) carrier: Client,
     /// What `comms-mcp` is started with.
     pub(super) token: Secret,
+    /// The operator's, who is an admin.
+    pub(super) admin_token: Secret,
     /// The relay's data folder, if it is not the one that `comms-mcp` finds by itself.
     pub(super) home: Option<PathBuf>,
     pub(super) db: Database,
@@ -43,14 +46,14 @@ impl Stage {
     }
 }
 
-/// Uses the running relay if it is in demo mode, else starts one in a temporary folder.
+/// Uses the running relay if it is in demo mode with a free place, else starts one in a temporary folder.
 pub(super) async fn set(config: &Config, paths: &Paths) -> anyhow::Result<Stage> {
     if let Ok(carrier) = connect(&paths.socket(), None).await
-        && carrier.call(GetStatus {}).await.is_ok_and(|told| told.reply.mode == Mode::Demo.as_str())
+        && is_fit(&carrier).await
     {
         let db = open_database(config, &paths.data_dir).await?;
-        let token = token(&db).await?;
-        return Ok(Stage { carrier, token, home: None, db, temporary: None });
+        let [token, admin_token] = tokens_of(&db).await?;
+        return Ok(Stage { carrier, token, admin_token, home: None, db, temporary: None });
     }
     let folder = tempfile::Builder::new().prefix("comms-rehearsal-").tempdir();
     let folder = folder.context("cannot make a temporary folder")?;
@@ -60,8 +63,8 @@ pub(super) async fn set(config: &Config, paths: &Paths) -> anyhow::Result<Stage>
     let running = start(config.clone(), Options::new(own_paths.clone())).await?;
     let carrier = connect(&own_paths.socket(), None).await?;
     let db = open_database(&config, &own_paths.data_dir).await?;
-    let token = token(&db).await?;
-    Ok(Stage { carrier, token, home: Some(home), db, temporary: Some((running, folder)) })
+    let [token, admin_token] = tokens_of(&db).await?;
+    Ok(Stage { carrier, token, admin_token, home: Some(home), db, temporary: Some((running, folder)) })
 }
 
 /// Nothing of the user's settings: demo mode, any free port, and an answering machine that does not keep the
@@ -77,10 +80,23 @@ fn temporary_config() -> anyhow::Result<Config> {
     Ok(Config::from_parts(settings, "the rehearsal's settings", [])?)
 }
 
-async fn token(db: &Database) -> anyhow::Result<Secret> {
+/// One for the agent, one for the operator.
+async fn tokens_of(db: &Database) -> anyhow::Result<[Secret; 2]> {
     let (agent, now) = (rehearsal_agent(), SystemClock.now());
-    let issued = agents::create_token(db, &agent, Role::Agent, Some(TOKEN_LIFETIME), now).await;
-    Ok(issued.context("cannot make a token for the rehearsal")?.secret)
+    let token = async |role| {
+        let issued = tokens::create(db, &agent, role, Some(TOKEN_LIFETIME), now).await;
+        anyhow::Ok(issued.context("cannot make a token for the rehearsal")?.secret)
+    };
+    Ok([token(Role::Agent).await?, token(Role::Admin).await?])
+}
+
+/// Whether the rehearsal can be played on this relay: nothing leaves it, and it has room for one more agent.
+async fn is_fit(carrier: &Client) -> bool {
+    let ping = Ping { message: String::new() };
+    carrier
+        .call(ping)
+        .await
+        .is_ok_and(|told| told.reply.mode == Mode::Demo.as_str() && told.reply.pool.slots_remaining > 0)
 }
 
 /// A connection of this program to the relay behind `socket`.

@@ -1,23 +1,26 @@
-//! Agents and their tokens.
+//! Agents and their channels.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use relay_core::token::{self, Role};
 use relay_store::agent_channels::AgentChannel;
-use relay_store::agent_tokens::{AgentToken, TokenRole};
-use relay_store::agents::Agent;
-use relay_store::{Conn, Database, agent_channels, agent_tokens, agents};
-use shared::ids::{AgentId, TokenId};
-use shared::model::{Channel, PhoneNumber, Timestamp};
+use relay_store::agent_pool::PoolStatus;
+use relay_store::agents::{Agent, AgentStatus};
+use relay_store::{Conn, Database, agent_channels, agent_pool, agents, directory_version};
+use shared::ids::AgentId;
+use shared::model::{Channel, PhoneNumber, RecipientPolicy, Timestamp};
 use shared::protocol::Pool;
 
 use super::ServiceError;
 use super::audit::{self, Act};
+use crate::app::App;
 use crate::config::{Config, Mode};
-use crate::random;
+use crate::observability::events;
 
+/// The provider's name of every channel of demo mode.
+pub(crate) const SIMULATED: &str = "simulated";
 /// The numbers of the simulated carrier's agents: reserved for fiction, so nobody has them.
 pub const DEMO_NUMBER: &str = "+12025550100";
 /// The number of [`rehearsal_agent`].
@@ -60,6 +63,12 @@ impl Directory {
         Self(RwLock::new(profiles.into_iter().map(|p| (p.agent.id.clone(), Arc::new(p))).collect()))
     }
 
+    fn replace(&self, profiles: Vec<Profile>) {
+        let Self(fresh) = Self::new(profiles);
+        let fresh = fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
     /// The agent of this id.
     pub(crate) fn find(&self, id: &AgentId) -> Option<Arc<Profile>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
@@ -79,84 +88,154 @@ impl Directory {
     }
 }
 
-/// Sees to it that the agents of a first start exist, and gives all that this mode has.
-pub async fn ensure_first_agents(
-    db: &Database,
-    config: &Config,
-    now: Timestamp,
-) -> Result<Vec<Profile>, ServiceError> {
-    let (provider, number) = match config.mode {
-        Mode::Demo => ("simulated", Some(DEMO_NUMBER.to_owned())),
-        Mode::Live => ("twilio", config.twilio.phone_number.as_ref().map(ToString::to_string)),
-    };
-    let mut first = vec![(AgentId::default_agent(), "Default agent", number)];
+/// How often the relay looks whether another process has changed an agent.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Sees to it that the agents of a first start exist, and have what the settings give them.
+pub async fn ensure_first_agents(db: &Database, config: &Config, now: Timestamp) -> Result<(), ServiceError> {
+    let mut first = vec![(AgentId::default_agent(), "Default agent", channels_of_default(config))];
     if config.mode == Mode::Demo {
-        first.push((rehearsal_agent(), "Rehearsal", Some(REHEARSAL_NUMBER.to_owned())));
+        let own = |channel| (channel, REHEARSAL_NUMBER.to_owned());
+        first.push((rehearsal_agent(), "Rehearsal", [Channel::Sms, Channel::Voice].map(own).to_vec()));
     }
+    let provider = config.mode.telephony();
     db.transaction::<_, ServiceError, _>(move |tx| {
         async move {
-            for (id, name, number) in first {
+            for (id, name, channels) in first {
                 ensure_agent(tx, &id, name, now).await?;
-                if let Some(number) = number {
-                    give_number(tx, &id, &number, provider, now).await?;
+                for (channel, address) in channels {
+                    attach(tx, (&id, channel), (&address, provider), ("relay", now)).await?;
                 }
             }
             Ok(())
         }
         .boxed()
     })
-    .await?;
-    // What the other mode left in the database is not for this one: no text may go out from a number of fiction.
-    let of_this_mode = |profile: &Profile| config.mode == Mode::Demo || profile.agent.id != rehearsal_agent();
-    let mut profiles: Vec<_> = list(db).await?.into_iter().filter(of_this_mode).collect();
+    .await
+}
+
+/// What the settings give the default agent, by channel.
+fn channels_of_default(config: &Config) -> Vec<(Channel, String)> {
+    let twilio = &config.twilio;
+    let (number, whatsapp, email) = match config.mode {
+        Mode::Demo => {
+            let email = format!("default@{}", config.email.domain);
+            (Some(DEMO_NUMBER.to_owned()), Some(DEMO_NUMBER.to_owned()), Some(email))
+        }
+        Mode::Live => {
+            let text = |number: &Option<PhoneNumber>| number.as_ref().map(ToString::to_string);
+            (text(&twilio.phone_number), text(&twilio.whatsapp_number), None)
+        }
+    };
+    let given = [
+        (Channel::Sms, number.clone()),
+        (Channel::Voice, number),
+        (Channel::Whatsapp, whatsapp),
+        (Channel::Email, email),
+    ];
+    given.into_iter().filter_map(|(channel, address)| Some((channel, address?))).collect()
+}
+
+/// The agents that are there in this mode. What the other mode left in the database is not for this one: no text may
+/// go out from a number of fiction.
+pub(crate) async fn load(db: &Database, mode: Mode) -> Result<Vec<Profile>, ServiceError> {
+    let is_here = |profile: &Profile| {
+        profile.agent.status != AgentStatus::Released
+            && (mode == Mode::Demo || profile.agent.id != rehearsal_agent())
+    };
+    let mut profiles: Vec<_> = list(db).await?.into_iter().filter(is_here).collect();
     for profile in &mut profiles {
-        profile.channels.retain(|channel| channel.provider == provider);
+        profile.channels.retain(|channel| (channel.provider == SIMULATED) == (mode == Mode::Demo));
     }
     Ok(profiles)
 }
 
-async fn ensure_agent(tx: &mut Conn, id: &AgentId, name: &str, now: Timestamp) -> Result<(), ServiceError> {
-    let agent = Agent {
-        id: id.clone(),
+/// Reads the agents again, after a change.
+pub(crate) async fn refresh(app: &App) -> Result<(), ServiceError> {
+    app.agents.replace(load(&app.db, app.config.mode).await?);
+    Ok(())
+}
+
+/// Notices what the command line and other relays change, until the relay stops.
+pub(crate) async fn keep_current(app: App) {
+    let mut known = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => (),
+            () = app.stop.cancelled() => return,
+        }
+        let looked = app
+            .db
+            .read::<_, ServiceError, _>(|conn| async move { Ok(directory_version::get(conn).await?) }.boxed())
+            .await;
+        let refreshed = match looked {
+            Ok(version) if known == Some(version) => Ok(()),
+            Ok(version) => {
+                known = Some(version);
+                refresh(&app).await
+            }
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = refreshed {
+            known = None;
+            events::failed_inside("look for changed agents", &problem);
+        }
+    }
+}
+
+/// An agent as it begins.
+pub(crate) fn fresh(id: AgentId, name: &str, now: Timestamp) -> Agent {
+    Agent {
+        id,
         name: name.to_owned(),
         greeting: None,
         system_prompt: None,
         voice: None,
         language: None,
         responder: shared::model::Responder::Auto,
-        status: agents::AgentStatus::Active,
+        status: AgentStatus::Active,
+        time_zone: None,
+        recipients: None,
         created_at: now,
-    };
-    if agents::insert_if_absent(tx, &agent).await? {
+    }
+}
+
+async fn ensure_agent(tx: &mut Conn, id: &AgentId, name: &str, now: Timestamp) -> Result<(), ServiceError> {
+    if agents::find(tx, id).await?.is_none() {
         audit::append(tx, now, Act("relay", "agent.created", id.as_str()), &[]).await?;
+        // A rehearsal shows the program, not the settings of whoever watches it.
+        let recipients = (*id == rehearsal_agent()).then_some(RecipientPolicy::Open);
+        agents::insert_if_absent(tx, &Agent { recipients, ..fresh(id.clone(), name, now) }).await?;
+    }
+    if *id != rehearsal_agent() {
+        // Whatever the pool's size: this one must be.
+        agent_pool::reserve(tx, id, i64::MAX, now).await?;
+        agent_pool::set_status(tx, id, PoolStatus::Active).await?;
     }
     Ok(())
 }
 
-async fn give_number(
+/// Gives an agent an address on a channel, in place of the one that it had there. `by` is for the audit log.
+pub(crate) async fn attach(
     tx: &mut Conn,
-    id: &AgentId,
-    number: &str,
-    provider: &str,
-    now: Timestamp,
+    (id, channel): (&AgentId, Channel),
+    (address, provider): (&str, &str),
+    (by, now): (&str, Timestamp),
 ) -> Result<(), ServiceError> {
-    for channel in [Channel::Sms, Channel::Voice] {
-        let wanted = AgentChannel {
-            agent_id: id.clone(),
-            channel,
-            address: number.to_owned(),
-            provider: provider.to_owned(),
-            status: agents::AgentStatus::Active,
-            created_at: now,
-        };
-        let present = agent_channels::find(tx, id, channel).await?;
-        if present
-            .is_none_or(|present| present.address != wanted.address || present.provider != wanted.provider)
-        {
-            agent_channels::upsert(tx, &wanted).await?;
-            let detail = [("channel", channel.as_str()), ("provider", provider)];
-            audit::append(tx, now, Act("relay", "channel.attached", id.as_str()), &detail).await?;
-        }
+    let wanted = AgentChannel {
+        agent_id: id.clone(),
+        channel,
+        address: address.to_owned(),
+        provider: provider.to_owned(),
+        status: AgentStatus::Active,
+        created_at: now,
+    };
+    let present = agent_channels::find(tx, id, channel).await?;
+    if present.is_none_or(|present| present.address != wanted.address || present.provider != wanted.provider)
+    {
+        let detail = [("channel", channel.as_str()), ("provider", provider)];
+        audit::append(tx, now, Act(by, "channel.attached", id.as_str()), &detail).await?;
+        agent_channels::upsert(tx, &wanted).await?;
     }
     Ok(())
 }
@@ -175,75 +254,4 @@ pub async fn list(db: &Database) -> Result<Vec<Profile>, ServiceError> {
         .boxed()
     })
     .await
-}
-
-/// A token as it is shown, once.
-#[derive(Debug)]
-pub struct IssuedToken {
-    pub id: TokenId,
-    pub secret: crate::config::Secret,
-    pub expires_at: Option<Timestamp>,
-}
-
-/// Makes a token for an agent; only its hash is stored.
-pub async fn create_token(
-    db: &Database,
-    agent: &AgentId,
-    role: Role,
-    lifetime: Option<std::time::Duration>,
-    now: Timestamp,
-) -> Result<IssuedToken, ServiceError> {
-    let secret = token::format(role, &random::bytes());
-    let id = TokenId::generate();
-    let row = AgentToken {
-        id: id.clone(),
-        agent_id: agent.clone(),
-        role: match role {
-            Role::Agent => TokenRole::Agent,
-            Role::Admin => TokenRole::Admin,
-        },
-        hash: token::hash(&secret),
-        label: String::new(),
-        created_at: now,
-        expires_at: lifetime.map(|lifetime| now.plus(lifetime)),
-        revoked_at: None,
-        last_used_at: None,
-    };
-    let expires_at = row.expires_at;
-    db.transaction::<_, ServiceError, _>(move |tx| {
-        async move {
-            if agents::find(tx, &row.agent_id).await?.is_none() {
-                return Err(ServiceError::NotFound("agent"));
-            }
-            agent_tokens::insert(tx, &row).await?;
-            let detail = [("agent", row.agent_id.as_str())];
-            audit::append(tx, now, Act("operator", "token.created", row.id.as_str()), &detail).await?;
-            Ok(())
-        }
-        .boxed()
-    })
-    .await?;
-    Ok(IssuedToken { id, secret: crate::config::Secret::new(secret), expires_at })
-}
-
-/// Whose token this is; `None` if it is unknown, expired or revoked.
-pub async fn authenticate(
-    db: &Database,
-    presented: &str,
-    now: Timestamp,
-) -> Result<Option<AgentId>, ServiceError> {
-    if token::parse_role(presented).is_none() {
-        return Ok(None);
-    }
-    let hash = token::hash(presented);
-    let looked_up = hash.clone();
-    let row = db
-        .read::<_, ServiceError, _>(move |conn| {
-            async move { Ok(agent_tokens::find_by_hash(conn, &looked_up).await?) }.boxed()
-        })
-        .await?;
-    Ok(row
-        .filter(|row| token::matches(&row.hash, &hash))
-        .filter(|row| row.revoked_at.is_none() && row.expires_at.is_none_or(|end| now < end))
-        .map(|row| row.agent_id))
 }

@@ -13,8 +13,15 @@ pub enum ServiceError {
     /// Absent, or somebody else's: the answer is the same.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    #[error("{message}")]
-    Refused { code: ErrorCode, message: String, hint: String },
+    /// By a rule.
+    #[error("{0}")]
+    Refused(Box<ApiError>),
+    /// A person must say yes first. Asked by [`super::approvals`]; no answer to anybody as it is.
+    #[error("a person must approve this first")]
+    NeedsApproval(Box<super::approvals::Question>),
+    /// A limit is reached. Counted by [`super::policy`]; no answer to anybody as it is.
+    #[error("a limit is reached")]
+    OverLimit(Box<super::policy::OverLimit>),
     #[error("the call is over")]
     CallEnded,
     #[error("the provider failed")]
@@ -30,7 +37,7 @@ pub enum ServiceError {
 impl ServiceError {
     /// A refusal by a rule.
     pub(crate) fn refused(code: ErrorCode, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Refused { code, message: message.into(), hint: hint.into() }
+        Self::Refused(Box::new(ApiError::new(code, message, hint)))
     }
 
     /// In words that a model can act on. Sources stay inside: they are for the log.
@@ -45,7 +52,9 @@ impl ServiceError {
                 format!("There is no such {what} of this agent."),
                 "Use an identifier that an earlier result gave.",
             ),
-            Self::Refused { code, message, hint } => ApiError::new(*code, message.clone(), hint.clone()),
+            Self::Refused(error) => (**error).clone(),
+            Self::NeedsApproval(question) => question.unasked(),
+            Self::OverLimit(limit) => limit.to_api_error(),
             Self::CallEnded => ApiError::new(
                 ErrorCode::CallEnded,
                 "The call is over; nothing was spoken.",

@@ -6,6 +6,7 @@
 mod effects;
 mod hold;
 mod line;
+mod transfer;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,6 +28,8 @@ use crate::observability::events;
 
 pub use hold::{confirm, listen, speak};
 pub use line::{OpenProblem, Socket, open};
+use transfer::Course;
+pub(crate) use transfer::{Transferring, begin_transfer, notice};
 
 /// Frames that wait for a socket. One that does not read this many is given up.
 const FRAME_QUEUE: usize = 64;
@@ -43,13 +46,6 @@ type FrameSender = tokio::sync::mpsc::Sender<Box<Outgoing>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey(pub u64);
 
-/// Who asks: an agent, by one of its sessions.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    pub agent: AgentId,
-    pub session: SessionKey,
-}
-
 /// The calls that are not over.
 #[derive(Default)]
 pub struct LiveCalls {
@@ -57,6 +53,11 @@ pub struct LiveCalls {
     /// Calls that a session has placed and that the carrier has not named yet.
     placed: Mutex<HashMap<SessionId, SessionKey>>,
     words: Arc<Words>,
+}
+
+/// Somebody talks in this call for us: it is not over, was not put through, and is none that only says a message.
+pub(crate) fn is_held(row: &CallLog) -> bool {
+    !row.status.is_final() && row.say.is_none()
 }
 
 /// A call that is not over.
@@ -78,6 +79,7 @@ pub struct LiveCall {
 
 struct State {
     status: CallStatus,
+    course: Course,
     machine: Call,
     /// When the first socket came; its clock runs from here.
     opened: Option<Instant>,
@@ -96,8 +98,16 @@ struct State {
 
 impl State {
     fn moment(&self, app: &App) -> Moment {
-        let elapsed = self.opened.map_or(Duration::ZERO, |opened| opened.elapsed());
-        Moment { at: app.now(), elapsed }
+        Moment { at: app.now(), elapsed: self.elapsed() }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.opened.map_or(Duration::ZERO, |opened| opened.elapsed())
+    }
+
+    /// Nothing more can come for us.
+    fn is_over(&self) -> bool {
+        self.status.is_final() || self.course == Course::PutThrough
     }
 }
 
@@ -174,6 +184,7 @@ impl LiveCall {
             voicemail_before: OnceLock::new(),
             state: Mutex::new(State {
                 status: row.status,
+                course: Course::Here,
                 machine: Call::new(plan),
                 opened: None,
                 frames: None,

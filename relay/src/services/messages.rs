@@ -1,111 +1,92 @@
 //! Sending messages, and the carrier's news of them.
 
+mod content;
+
+use std::sync::Arc;
+
 use futures_util::FutureExt;
+use relay_core::recipient::Address;
 use relay_core::{delivery, sanitize, sms};
 use relay_store::contacts::{self, ContactKey};
+use relay_store::message_extras::{self, MessageExtras};
 use relay_store::messages::{self, Message, StatusChange};
-use relay_store::{StoreError, webhook_events};
+use relay_store::usage_logs::UsageKind;
+use relay_store::{StoreError, scheduled_messages, webhook_events};
 use shared::ids::{AgentId, ExternalId, MessageId};
-use shared::model::{
-    Channel, Direction, Media, MessageKind, MessageStatus, PhoneNumber, Standing, Timestamp,
-};
+use shared::model::{Channel, Direction, Media, MessageKind, MessageStatus, Micros, Standing, Timestamp};
 use shared::protocol::{ErrorCode, MessageSent, SendMessage};
-use url::Url;
 
+use super::approvals::Question;
 use super::audit::{self, Act};
-use super::{ServiceError, outbox, policy};
+use super::charges::{self, Outcome};
+use super::identity::Caller;
+use super::policy::{self, CURRENCY, Departure};
+use super::{ServiceError, outbox};
 use crate::app::App;
 use crate::observability::events;
 
-/// The carrier's limit for one text (Twilio error 21617).
-const MAX_TEXT_CHARACTERS: usize = 1_600;
-/// The carrier's limit for one message (Twilio error 21623).
-const MAX_MEDIA: usize = 10;
+pub(super) use content::check_key;
 
-/// Sends a text. Gives what is known of it after a few seconds at the most.
-pub async fn send(app: &App, agent: &AgentId, wanted: SendMessage) -> Result<MessageSent, ServiceError> {
-    check_channel(wanted.channel)?;
+/// Sends a message, or takes it for later. Gives what is known of it after a few seconds at the most.
+pub async fn send(app: &App, caller: &Caller, wanted: SendMessage) -> Result<MessageSent, ServiceError> {
     let cleaned = sanitize::clean(&wanted.body);
     let wanted = SendMessage { body: cleaned.text, ..wanted };
-    check_content(&wanted)?;
+    content::check(app, &wanted)?;
+    let agent = &caller.agent;
     let profile = app.agents.find(agent).ok_or(ServiceError::NotFound("agent"))?;
-    let from = profile.number(Channel::Sms).ok_or_else(no_number)?;
-    let to = policy::allow_recipient(&profile, &from, &wanted.to)?;
-    let fingerprint = fingerprint(&wanted);
-    if let Some(earlier) = earlier(app, agent, wanted.idempotency_key.as_deref(), &fingerprint).await? {
+    let from = profile.address(wanted.channel).ok_or_else(|| not_provisioned(wanted.channel))?.to_owned();
+    let to = policy::resolve(app, wanted.channel, &wanted.to)?;
+    let fingerprint = digest(&serde_json::to_string(&wanted).expect("what travels as JSON is JSON"));
+    let key = wanted.idempotency_key.clone();
+    if let Some(earlier) = earlier(app, agent, key.as_deref(), &fingerprint).await? {
         return outbox::report(app, earlier).await;
     }
-    let row = intent(agent, &wanted, Route { from, to }, fingerprint, app.now());
-    let row = Message { removed_characters: cleaned.removed, ..row };
-    let id = row.id.clone();
-    match record_intent(app, row).await {
+    let route = Route { from, to };
+    let row = intent(app, agent, &wanted, (&route, &fingerprint));
+    let intent = Intent {
+        row: Message { removed_characters: cleaned.removed, ..row },
+        departure: departure(app, caller, &wanted, route),
+        extras: extras(&wanted),
+        schedule_at: wanted.schedule_at,
+    };
+    match record_intent(app, intent).await {
+        Ok(Recorded { row, extras }) if row.status == MessageStatus::Sending => {
+            outbox::deliver_and_report(app, row, extras).await
+        }
+        Ok(Recorded { row, .. }) => {
+            app.due.notify_one();
+            outbox::report(app, row.id).await
+        }
         // The same key at the same moment: the other one sends it.
         Err(ServiceError::Store(StoreError::Conflict(_))) => {
-            let key = wanted.idempotency_key.as_deref();
-            let fingerprint = self::fingerprint(&wanted);
-            let other = earlier(app, agent, key, &fingerprint).await?;
+            let other = earlier(app, agent, key.as_deref(), &fingerprint).await?;
             outbox::report(app, other.ok_or(ServiceError::NotFound("message"))?).await
         }
-        Err(problem) => Err(problem),
-        Ok(()) => outbox::deliver_and_report(app, id).await,
+        Err(problem) => Err(policy::refused(app, problem).await),
     }
 }
 
-fn check_channel(channel: Channel) -> Result<(), ServiceError> {
-    match channel {
-        Channel::Sms => Ok(()),
-        Channel::Voice => Err(ServiceError::Invalid {
-            field: "callSid",
-            problem: "words for the channel voice need the callSid of a live call".to_owned(),
-        }),
-        Channel::Whatsapp | Channel::Email => Err(ServiceError::refused(
-            ErrorCode::ChannelNotProvisioned,
-            format!("The channel {channel} is not set up; nothing was sent."),
-            "Use the channel sms.",
-        )),
-    }
-}
-
-pub(super) fn no_number() -> ServiceError {
+/// The agent has no address on a channel.
+pub(super) fn not_provisioned(channel: Channel) -> ServiceError {
+    let (what, remedy) = match channel {
+        Channel::Sms | Channel::Voice => (
+            "no phone number",
+            "The person who runs the relay must give it one: TWILIO_PHONE_NUMBER or comms_provision_channels.",
+        ),
+        Channel::Whatsapp => (
+            "no WhatsApp sender",
+            "The person who runs the relay must give it one: TWILIO_WHATSAPP_NUMBER or comms_provision_channels.",
+        ),
+        Channel::Email => (
+            "no e-mail address",
+            "The person who runs the relay must give it one with comms_provision_channels.",
+        ),
+    };
     ServiceError::refused(
         ErrorCode::ChannelNotProvisioned,
-        "This agent has no phone number; nothing was sent.",
-        "The person who runs the relay must give it one: set TWILIO_PHONE_NUMBER to a number of the account.",
+        format!("This agent has {what}; nothing was sent."),
+        remedy,
     )
-}
-
-fn check_content(wanted: &SendMessage) -> Result<(), ServiceError> {
-    let invalid = |field, problem: String| Err(ServiceError::Invalid { field, problem });
-    if (!wanted.body.is_empty() || wanted.media_urls.is_empty())
-        && let Err(problem) = sanitize::check_body(&wanted.body, MAX_TEXT_CHARACTERS)
-    {
-        return invalid("body", problem.to_string());
-    }
-    if wanted.media_urls.len() > MAX_MEDIA {
-        return invalid("mediaUrls", format!("a message carries {MAX_MEDIA} at the most"));
-    }
-    if wanted.media_urls.iter().any(|url| Url::parse(url).map_or(true, |url| url.scheme() != "https")) {
-        return invalid("mediaUrls", "each must be an https address".to_owned());
-    }
-    check_key(wanted.idempotency_key.as_deref())
-}
-
-pub(super) fn check_key(key: Option<&str>) -> Result<(), ServiceError> {
-    match key {
-        Some(key) if key.is_empty() || key.len() > 256 => Err(ServiceError::Invalid {
-            field: "idempotencyKey",
-            problem: "it must have 1 to 256 characters".to_owned(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// What the key stands for: the same key with another request is a mistake, not a repetition.
-fn fingerprint(wanted: &SendMessage) -> String {
-    let text =
-        serde_json::to_string(&(&wanted.to, &wanted.body, wanted.channel.as_str(), &wanted.media_urls))
-            .expect("texts are always valid JSON");
-    digest(&text)
 }
 
 pub(super) fn digest(text: &str) -> String {
@@ -140,16 +121,31 @@ pub(super) fn key_reused() -> ServiceError {
 }
 
 struct Route {
-    from: PhoneNumber,
-    to: PhoneNumber,
+    from: String,
+    to: Address,
 }
 
-fn intent(agent: &AgentId, wanted: &SendMessage, route: Route, hash: String, now: Timestamp) -> Message {
+/// Everything that is recorded of a message before it leaves.
+struct Intent {
+    row: Message,
+    departure: Departure,
+    extras: Option<MessageExtras>,
+    schedule_at: Option<Timestamp>,
+}
+
+struct Recorded {
+    row: Message,
+    extras: Option<MessageExtras>,
+}
+
+fn intent(app: &App, agent: &AgentId, wanted: &SendMessage, (route, hash): (&Route, &str)) -> Message {
+    let now = app.now();
     let media = wanted.media_urls.iter().map(|url| Media {
         url: url.clone(),
         content_type: "application/octet-stream".to_owned(),
         size_bytes: None,
     });
+    let (charge, segments) = charge(app, wanted, &route.to);
     Message {
         id: MessageId::generate(),
         seq: 0,
@@ -157,16 +153,17 @@ fn intent(agent: &AgentId, wanted: &SendMessage, route: Route, hash: String, now
         kind: MessageKind::Message,
         channel: wanted.channel,
         direction: Direction::Outbound,
-        from_address: route.from.to_string(),
+        from_address: route.from.clone(),
         to_address: route.to.to_string(),
         contact_address: route.to.to_string(),
         contact_name: None,
         standing: Standing::Known,
-        subject: None,
+        subject: wanted.subject.clone(),
         body: wanted.body.clone(),
         media: media.collect(),
         call_sid: None,
-        status: MessageStatus::Intended,
+        // What is sent at once needs no step between the record and the sending: one sync less to wait for.
+        status: if wanted.schedule_at.is_some() { MessageStatus::Intended } else { MessageStatus::Sending },
         external_id: None,
         error_code: None,
         attempt: 0,
@@ -174,21 +171,70 @@ fn intent(agent: &AgentId, wanted: &SendMessage, route: Route, hash: String, now
         lease_until: Timestamp::from_millis(0),
         read_at: Some(now),
         removed_characters: 0,
-        segments: Some(sms::segments(&wanted.body)),
-        cost_micros: None,
-        currency: None,
+        segments,
+        cost_micros: Some(charge),
+        currency: Some(CURRENCY.to_owned()),
         idempotency_key: wanted.idempotency_key.clone(),
-        request_hash: wanted.idempotency_key.is_some().then_some(hash),
+        request_hash: wanted.idempotency_key.is_some().then(|| hash.to_owned()),
         created_at: now,
         updated_at: now,
     }
 }
 
+/// What it costs by our table, and its segments where it has any.
+fn charge(app: &App, wanted: &SendMessage, to: &Address) -> (Micros, Option<i64>) {
+    let prices = &app.rules.prices;
+    match to {
+        Address::Email(_) => (prices.email(), None),
+        Address::Phone(number) => {
+            let segments = sms::segments(&wanted.body);
+            let has_media = !wanted.media_urls.is_empty();
+            let counted = (wanted.channel == Channel::Sms).then_some(segments);
+            (prices.text(wanted.channel, number, segments.max(1), has_media), counted)
+        }
+    }
+}
+
+fn departure(app: &App, caller: &Caller, wanted: &SendMessage, route: Route) -> Departure {
+    let (charge, segments) = charge(app, wanted, &route.to);
+    let preview: String = wanted.body.chars().take(200).collect();
+    let summary = format!("Send by {} to {}: «{preview}»", wanted.channel, route.to);
+    Departure {
+        agent: caller.agent.clone(),
+        from: route.from,
+        to: route.to,
+        channel: wanted.channel,
+        kind: UsageKind::Message,
+        id: String::new(),
+        charge,
+        quantity: segments.unwrap_or(1),
+        approval: caller.approval.clone(),
+        question: Question::new(&caller.agent, "send_message", wanted, summary),
+    }
+}
+
+/// What only some messages have.
+fn extras(wanted: &SendMessage) -> Option<MessageExtras> {
+    let SendMessage { html, reply_to, template_id, template_vars, attachments, .. } = wanted;
+    let any = html.is_some() || reply_to.is_some() || template_id.is_some() || !attachments.is_empty();
+    any.then(|| MessageExtras {
+        message_id: MessageId::generate(),
+        html: html.clone(),
+        reply_to: reply_to.clone(),
+        template_id: template_id.clone(),
+        template_vars: template_vars.clone(),
+        attachments: attachments.clone(),
+    })
+}
+
 /// From here on the message will be sent, refused or `unknown`, whatever happens to this process.
-async fn record_intent(app: &App, mut row: Message) -> Result<(), ServiceError> {
+async fn record_intent(app: &App, mut intent: Intent) -> Result<Recorded, ServiceError> {
+    let rules = Arc::clone(&app.rules);
+    intent.departure.id = intent.row.id.to_string();
     app.db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
+                let Intent { mut row, departure, extras, schedule_at } = intent;
                 let key = ContactKey {
                     agent_id: row.agent_id.clone(),
                     channel: row.channel,
@@ -198,15 +244,18 @@ async fn record_intent(app: &App, mut row: Message) -> Result<(), ServiceError> 
                 row.contact_name = contact.name;
                 let detail = [("agent", row.agent_id.as_str()), ("channel", row.channel.as_str())];
                 let actor = format!("agent:{}", row.agent_id);
-                row.seq = audit::append(
-                    tx,
-                    row.created_at,
-                    Act(&actor, "message.intended", row.id.as_str()),
-                    &detail,
-                )
-                .await?;
+                let act = Act(&actor, "message.intended", row.id.as_str());
+                row.seq = audit::append(tx, row.created_at, act, &detail).await?;
+                policy::admit(tx, &rules, &departure, row.created_at).await?;
                 messages::insert(tx, &row).await?;
-                Ok(())
+                let extras = extras.map(|extras| MessageExtras { message_id: row.id.clone(), ..extras });
+                if let Some(extras) = &extras {
+                    message_extras::insert(tx, extras).await?;
+                }
+                if let Some(at) = schedule_at {
+                    scheduled_messages::insert(tx, &row.id, at).await?;
+                }
+                Ok(Recorded { row, extras })
             }
             .boxed()
         })
@@ -225,7 +274,7 @@ pub struct DeliveryReport {
 
 /// Takes the news in. Statuses move forward only, so duplicates and late ones change nothing.
 pub async fn report_delivery(app: &App, agent: &AgentId, report: DeliveryReport) -> Result<(), ServiceError> {
-    let now = app.now();
+    let (now, rules) = (app.now(), Arc::clone(&app.rules));
     let agent = agent.clone();
     let moved = app
         .db
@@ -250,13 +299,16 @@ pub async fn report_delivery(app: &App, agent: &AgentId, report: DeliveryReport)
                     now,
                 };
                 let moved = messages::set_status(tx, &row.id, &change).await?;
-                if moved.is_some() {
+                if let Some(row) = &moved {
                     let detail = [
                         ("status", report.status.as_str()),
                         ("error_code", report.error_code.as_deref().unwrap_or("")),
                     ];
                     audit::append(tx, now, Act("carrier", "message.status", row.id.as_str()), &detail)
                         .await?;
+                    if row.status == MessageStatus::Failed {
+                        charges::settle(tx, &rules, (row.id.as_str(), Outcome::Released), now).await?;
+                    }
                 }
                 Ok(moved)
             }
@@ -265,6 +317,9 @@ pub async fn report_delivery(app: &App, agent: &AgentId, report: DeliveryReport)
         .await?;
     if let Some(row) = moved {
         events::message_status(&row.id, row.status);
+        if matches!(row.status, MessageStatus::Delivered | MessageStatus::Undelivered) {
+            charges::ended(app, row.id.as_str());
+        }
     }
     Ok(())
 }

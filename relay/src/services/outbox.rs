@@ -1,22 +1,35 @@
 //! The outbox: intents become messages at the provider, once.
 //!
-//! `intended → sending → accepted → … `. A crash or a lost answer in `sending` leads to `unknown`, and the provider
-//! is asked what it knows. Nothing whose outcome is unknown is ever sent again.
+//! `sending → accepted → … `, and before it `intended` for what waits for its time. A crash or a lost answer in
+//! `sending` leads to `unknown`, and the provider is asked what it knows. Nothing whose outcome is unknown is ever
+//! sent again.
 
+mod parcel;
+mod schedule;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use relay_core::{delivery, retry};
-use relay_providers::{Accepted, OutboundMessage, ProviderError};
+use relay_providers::{Accepted, ProviderError};
+use relay_store::message_extras::MessageExtras;
 use relay_store::messages::{self, Message, StatusChange};
+use relay_store::scheduled_messages;
+use relay_store::usage_logs::UsageLog;
 use shared::ids::MessageId;
-use shared::model::{MessageStatus, PhoneNumber, Timestamp};
+use shared::model::{Channel, MessageStatus, Micros, Timestamp};
 use shared::protocol::{ErrorCode, MessageSent};
+use tokio::sync::oneshot;
 
+use self::parcel::Parcel;
 use super::ServiceError;
 use super::audit::{self, Act};
+use super::charges::{self, Outcome};
 use crate::app::App;
 use crate::observability::events;
+
+pub(crate) use schedule::send_when_due;
 
 /// How long a tool call waits for the provider's answer before it says that the message is on its way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,13 +42,35 @@ const TOO_LATE: Duration = Duration::from_secs(3_600);
 /// A provider's clock may be behind ours.
 pub(super) const CLOCK_SLACK: Duration = Duration::from_secs(30);
 
-/// Sends an intended message, and tells how far it came.
-pub(super) async fn deliver_and_report(app: &App, id: MessageId) -> Result<MessageSent, ServiceError> {
+/// Sends a message that stands at `sending`, and tells how far it came.
+///
+/// The provider's answer is told as soon as it is there: writing it down goes on behind it. Should the process die
+/// between the two, the next start asks the provider and finds the same.
+pub(super) async fn deliver_and_report(
+    app: &App,
+    row: Message,
+    extras: Option<MessageExtras>,
+) -> Result<MessageSent, ServiceError> {
+    let (told, answer) = oneshot::channel();
     // The task goes on when the caller does not wait any more: an intent is always carried out.
-    let task = app.tasks.spawn(deliver(app.clone(), id.clone()));
-    match tokio::time::timeout(PATIENCE, task).await {
-        Ok(Ok(Err(problem))) => Err(ServiceError::Provider { source: problem, message_id: Some(id) }),
-        Ok(_) | Err(_) => report(app, id).await,
+    app.tasks.spawn(deliver(app.clone(), row.clone(), extras, told));
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(Ok(accepted))) => Ok(to_reply(after(row, accepted))),
+        Ok(Ok(Err(problem))) => Err(ServiceError::Provider { source: problem, message_id: Some(row.id) }),
+        Ok(Err(_)) | Err(_) => report(app, row.id).await,
+    }
+}
+
+/// The row as it will be once the answer is written down.
+fn after(row: Message, accepted: Accepted) -> Message {
+    let (cost, currency) = accepted.cost.unzip();
+    Message {
+        status: accepted.status,
+        external_id: Some(accepted.external_id),
+        segments: accepted.segments.or(row.segments),
+        cost_micros: cost.or(row.cost_micros),
+        currency: currency.or_else(|| row.currency.clone()),
+        ..row
     }
 }
 
@@ -69,9 +104,11 @@ pub(super) async fn report(app: &App, id: MessageId) -> Result<MessageSent, Serv
 
 fn to_reply(row: Message) -> MessageSent {
     let mut warnings = Vec::new();
-    if matches!(row.status, MessageStatus::Intended | MessageStatus::Sending) {
-        warnings
-            .push("The provider has not answered yet; the message is stored and will be sent.".to_owned());
+    if row.status == MessageStatus::Intended {
+        warnings.push("The message is stored and will be sent when its time comes.".to_owned());
+    }
+    if row.status == MessageStatus::Sending {
+        warnings.push("The provider has not answered yet; do not send the message again.".to_owned());
     }
     if row.removed_characters > 0 {
         let count = row.removed_characters;
@@ -104,42 +141,54 @@ async fn find(app: &App, id: MessageId) -> Result<Message, ServiceError> {
         .await
 }
 
-/// Carries an intent out. An error is the provider's, and has been recorded.
-async fn deliver(app: App, id: MessageId) -> Result<(), ProviderError> {
-    let claimed = move_to(&app, &id, Step::to(MessageStatus::Sending)).await;
-    let row = match claimed {
-        Ok(Some(row)) => row,
-        // Somebody else sends it.
-        Ok(None) => return Ok(()),
-        Err(problem) => {
-            // The row stays `intended`: the next start sends it.
-            events::failed_inside("claim a message for sending", &problem);
-            return Ok(());
-        }
+/// Sends a message that stands at `sending`, tells who waits, and records what became of it.
+async fn deliver(
+    app: App,
+    row: Message,
+    extras: Option<MessageExtras>,
+    told: oneshot::Sender<Result<Accepted, ProviderError>>,
+) {
+    let outcome = match parcel::pack(&app, &row, extras) {
+        Some(parcel) => try_to_send(&app, &parcel).await,
+        None => Err(ProviderError::Malformed),
     };
-    let Some(message) = to_outbound(&app, &row) else { return Ok(()) };
-    let outcome = try_to_send(&app, &message).await;
     let step = match &outcome {
         Ok(accepted) => Step::accepted(accepted),
         Err(ProviderError::Unknown(_) | ProviderError::Malformed) => Step::to(MessageStatus::Unknown),
         Err(problem) => Step { error_code: Some(code_of(problem)), ..Step::to(MessageStatus::Failed) },
     };
     let unknown = step.to == MessageStatus::Unknown;
-    if let Err(problem) = move_to(&app, &id, step).await {
+    // Nobody may wait any more.
+    let _ = told.send(outcome);
+    if let Err(problem) = move_to(&app, &row.id, step).await {
         // The row stays `sending`, which the next start takes for `unknown`: it is never sent blindly again.
         events::failed_inside("record what became of a message", &problem);
     }
     if unknown {
         app.tasks.spawn(settle(app.clone(), row));
     }
-    outcome.map(|_| ())
 }
 
+/// A scheduled e-mail may outlive the provider that it was written for.
+const NO_EMAIL_PROVIDER: ProviderError = ProviderError::Rejected {
+    code: None,
+    problem: "no e-mail provider is set up any more",
+    retryable: false,
+};
+
 /// Tries again only while the provider surely has not acted.
-async fn try_to_send(app: &App, message: &OutboundMessage) -> Result<Accepted, ProviderError> {
+async fn try_to_send(app: &App, parcel: &Parcel) -> Result<Accepted, ProviderError> {
     let mut tries = 1;
     loop {
-        let problem = match app.providers.messages.send(message).await {
+        let providers = app.providers();
+        let sent = match parcel {
+            Parcel::Text(message) => providers.messages.send(message).await,
+            Parcel::Email(email) => match &providers.email {
+                Some(sender) => sender.send(email).await,
+                None => Err(NO_EMAIL_PROVIDER),
+            },
+        };
+        let problem = match sent {
             Ok(accepted) => return Ok(accepted),
             Err(problem) => problem,
         };
@@ -168,14 +217,22 @@ fn jitter() -> f64 {
 
 /// Asks the provider what became of a message whose answer was lost.
 async fn settle(app: App, row: Message) {
-    let Some(message) = to_outbound(&app, &row) else { return };
+    let Ok(Some(parcel)) = parcel::pack_again(&app, &row).await else { return };
     let not_before = row.updated_at.minus(CLOCK_SLACK);
     for pause in ASK_AFTER {
         tokio::select! {
             () = tokio::time::sleep(pause) => (),
             () = app.stop.cancelled() => return,
         }
-        match app.providers.messages.find_sent(&message, not_before).await {
+        let providers = app.providers();
+        let found = match &parcel {
+            Parcel::Text(message) => providers.messages.find_sent(message, not_before).await,
+            Parcel::Email(email) => match &providers.email {
+                Some(sender) => sender.find_sent(&email.idempotency_key).await,
+                None => Ok(None),
+            },
+        };
+        match found {
             Ok(Some(accepted)) => {
                 if let Err(problem) = settle_as(&app, &row.id, &accepted).await {
                     events::failed_inside("settle a message", &problem);
@@ -187,6 +244,17 @@ async fn settle(app: App, row: Message) {
         }
     }
     events::message_unsettled(&row.id);
+}
+
+/// What the provider took for a message, if it tells already.
+pub(super) async fn price(app: &App, row: &UsageLog) -> Result<Option<(Micros, String)>, ServiceError> {
+    let Ok(id) = row.id.parse() else { return Ok(None) };
+    let message = find(app, id).await?;
+    let Some(external_id) = message.external_id.filter(|_| message.channel != Channel::Email) else {
+        return Ok(None);
+    };
+    let price = app.providers().messages.price(&external_id).await;
+    price.map_err(|source| ServiceError::Provider { source, message_id: Some(message.id) })
 }
 
 async fn settle_as(app: &App, id: &MessageId, accepted: &Accepted) -> Result<(), ServiceError> {
@@ -220,19 +288,17 @@ pub async fn recover(app: &App) -> Result<(), ServiceError> {
             .boxed()
         })
         .await?;
+    // A voice message follows its call.
+    let is_own = |row: &Message| row.channel != Channel::Voice;
+    let interrupted: Vec<_> = interrupted.into_iter().filter(is_own).collect();
     for row in &interrupted {
         move_to(app, &row.id, Step::to(MessageStatus::Unknown)).await?;
     }
-    for row in interrupted.into_iter().chain(unknown) {
+    for row in interrupted.into_iter().chain(unknown.into_iter().filter(is_own)) {
         app.tasks.spawn(settle(app.clone(), row));
     }
-    for row in intended {
-        if app.now().since(row.created_at) > TOO_LATE {
-            let expired = Step { error_code: Some("expired".to_owned()), ..Step::to(MessageStatus::Failed) };
-            move_to(app, &row.id, expired).await?;
-        } else {
-            app.tasks.spawn(deliver(app.clone(), row.id));
-        }
+    for row in intended.into_iter().filter(|row| row.channel != Channel::Voice) {
+        schedule::take_up(app, row).await?;
     }
     Ok(())
 }
@@ -256,7 +322,7 @@ impl Step {
 
 /// Moves a message forward, with its audit entry. `None`: it is past that already.
 async fn move_to(app: &App, id: &MessageId, step: Step) -> Result<Option<Message>, ServiceError> {
-    let now: Timestamp = app.now();
+    let (now, rules): (Timestamp, _) = (app.now(), Arc::clone(&app.rules));
     let id = id.clone();
     let moved = app
         .db
@@ -276,6 +342,12 @@ async fn move_to(app: &App, id: &MessageId, step: Step) -> Result<Option<Message
                 if moved.is_some() {
                     let detail = [("error_code", change.error_code.as_deref().unwrap_or(""))];
                     audit::append(tx, now, Act("relay", action_of(step.to), id.as_str()), &detail).await?;
+                    if let Some(outcome) = outcome_of(&change) {
+                        charges::settle(tx, &rules, (id.as_str(), outcome), now).await?;
+                    }
+                    if step.to == MessageStatus::Sending {
+                        scheduled_messages::remove(tx, &id).await?;
+                    }
                 }
                 Ok(moved)
             }
@@ -304,16 +376,15 @@ fn action_of(status: MessageStatus) -> &'static str {
     }
 }
 
-fn to_outbound(app: &App, row: &Message) -> Option<OutboundMessage> {
-    let number = |text: &str| text.parse::<PhoneNumber>().ok();
-    let callback = app.webhook_url(&row.agent_id, &format!("call-status?message={}", row.id));
-    Some(OutboundMessage {
-        from: number(&row.from_address)?,
-        to: number(&row.to_address)?,
-        body: row.body.clone(),
-        media_urls: row.media.iter().map(|media| media.url.clone()).collect(),
-        status_callback: app.can_be_called().then(|| format!("{callback}{CALLBACK_OVERRIDES}")),
-    })
+/// What a step means for the money that was reserved. An answer without a price leaves the estimate.
+fn outcome_of(change: &StatusChange<'_>) -> Option<Outcome> {
+    match (&change.cost, change.to) {
+        (_, MessageStatus::Failed) => Some(Outcome::Released),
+        (Some((charge, currency)), _) if currency == super::policy::CURRENCY => {
+            Some(Outcome::Settled { charge: *charge })
+        }
+        _ => None,
+    }
 }
 
 /// Twilio retries a failed callback only if its address says so (its webhooks' connection overrides).

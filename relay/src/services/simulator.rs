@@ -16,8 +16,8 @@ use crate::app::App;
 
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-fn carrier(app: &App) -> Result<&Arc<Carrier>, ServiceError> {
-    app.providers.carrier.as_ref().ok_or_else(|| {
+fn carrier(app: &App) -> Result<Arc<Carrier>, ServiceError> {
+    app.providers().carrier.clone().ok_or_else(|| {
         ServiceError::refused(
             ErrorCode::Forbidden,
             "There are no simulated telephones in live mode.",

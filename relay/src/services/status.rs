@@ -18,8 +18,19 @@ pub fn ping(app: &App, agent: &AgentId, call: Ping) -> Pong {
         echo: call.message,
         agent_id: agent.clone(),
         pool: app.agents.pool(&app.config),
-        providers: BTreeMap::from([("telephony".to_owned(), app.providers.telephony_name.to_owned())]),
+        providers: providers(app),
     }
+}
+
+/// Slot to provider.
+fn providers(app: &App) -> BTreeMap<String, String> {
+    let providers = app.providers();
+    let slots = [
+        ("telephony", Some(providers.telephony_name)),
+        ("whatsapp", Some(providers.whatsapp_name)),
+        ("email", providers.email_name),
+    ];
+    slots.into_iter().filter_map(|(slot, name)| Some((slot.to_owned(), name?.to_owned()))).collect()
 }
 
 /// What `comms-relay status` shows.

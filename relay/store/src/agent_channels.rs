@@ -5,7 +5,7 @@ use shared::model::{Channel, Timestamp};
 
 use crate::agents::AgentStatus;
 use crate::value::{from_row, params};
-use crate::{Conn, Result};
+use crate::{Conn, Result, directory_version};
 
 /// A row of `agent_channels`.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +29,15 @@ pub async fn upsert(conn: &mut Conn, row: &AgentChannel) -> Result<()> {
            address = excluded.address, provider = excluded.provider, status = excluded.status",
         params![row.agent_id, row.channel, row.address, row.provider, row.status, row.created_at],
     )
-    .await
-    .map(drop)
+    .await?;
+    directory_version::bump(conn).await
+}
+
+/// Takes the address away. Gives false if the agent has none on this channel.
+pub async fn delete(conn: &mut Conn, agent_id: &AgentId, channel: Channel) -> Result<bool> {
+    let sql = "DELETE FROM agent_channels WHERE agent_id = $1 AND channel = $2";
+    let deleted = conn.execute(sql, params![agent_id, channel]).await?;
+    directory_version::bump_if(conn, deleted).await
 }
 
 /// What the agent has on this channel.
@@ -121,5 +128,31 @@ mod tests {
             })
             .await;
         assert!(matches!(taken, Err(StoreError::Conflict(_))), "{taken:?}");
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn an_address_that_is_given_up_is_free(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let first = row(agent(), Channel::Sms, "+14155550100");
+        let heir = row("other".parse().unwrap(), Channel::Sms, "+14155550100");
+        let expected = ([true, false], Some(heir.clone()));
+        let found = db
+            .run(move |tx| {
+                async move {
+                    upsert(tx, &first).await?;
+                    let deleted = [
+                        delete(tx, &agent(), Channel::Sms).await?,
+                        delete(tx, &agent(), Channel::Sms).await?,
+                    ];
+                    upsert(tx, &heir).await?;
+                    Ok((deleted, find_by_address(tx, Channel::Sms, "+14155550100").await?))
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, expected);
     }
 }

@@ -4,7 +4,7 @@
 use shared::ids::{AgentId, TokenId};
 use shared::model::Timestamp;
 
-use crate::value::{from_row, params, text_values};
+use crate::value::{from_row, params, text_enum};
 use crate::{Conn, Result};
 
 /// A row of `agent_tokens`.
@@ -24,32 +24,10 @@ pub struct AgentToken {
 
 from_row!(AgentToken { id, agent_id, role, hash, label, created_at, expires_at, revoked_at, last_used_at });
 
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenRole {
-    Agent,
-    Admin,
-}
-
-text_values!(TokenRole);
-
-impl TokenRole {
-    /// Its text in the database, and for people.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Agent => "agent",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl std::str::FromStr for TokenRole {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Agent, Self::Admin].into_iter().find(|role| role.as_str() == text).ok_or(())
-    }
-}
+text_enum!(
+    /// What a token allows.
+    TokenRole { Agent = "agent", Admin = "admin" }
+);
 
 /// A conflict if the token exists.
 pub async fn insert(conn: &mut Conn, token: &AgentToken) -> Result<()> {
@@ -78,6 +56,11 @@ pub async fn find_by_hash(conn: &mut Conn, hash: &str) -> Result<Option<AgentTok
     conn.find("SELECT * FROM agent_tokens WHERE hash = $1", params![hash]).await
 }
 
+/// The token with this id, be it expired or revoked.
+pub async fn find(conn: &mut Conn, id: &TokenId) -> Result<Option<AgentToken>> {
+    conn.find("SELECT * FROM agent_tokens WHERE id = $1", params![id]).await
+}
+
 /// The tokens of one agent or of all, oldest first.
 pub async fn list(conn: &mut Conn, agent_id: Option<&AgentId>) -> Result<Vec<AgentToken>> {
     let sql = "SELECT * FROM agent_tokens WHERE CAST($1 AS TEXT) IS NULL OR agent_id = $1
@@ -88,6 +71,18 @@ pub async fn list(conn: &mut Conn, agent_id: Option<&AgentId>) -> Result<Vec<Age
 /// Notes that it was used.
 pub async fn touch(conn: &mut Conn, id: &TokenId, now: Timestamp) -> Result<()> {
     conn.execute("UPDATE agent_tokens SET last_used_at = $2 WHERE id = $1", params![id, now]).await.map(drop)
+}
+
+/// Gives false if it is revoked already, or if there is no such token.
+pub async fn revoke(conn: &mut Conn, id: &TokenId, now: Timestamp) -> Result<bool> {
+    let sql = "UPDATE agent_tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+    Ok(conn.execute(sql, params![id, now]).await? == 1)
+}
+
+/// Revokes what the agent still has, and gives the number of tokens.
+pub async fn revoke_all(conn: &mut Conn, agent_id: &AgentId, now: Timestamp) -> Result<u64> {
+    let sql = "UPDATE agent_tokens SET revoked_at = $2 WHERE agent_id = $1 AND revoked_at IS NULL";
+    conn.execute(sql, params![agent_id, now]).await
 }
 
 #[cfg(test)]
@@ -171,5 +166,57 @@ mod tests {
             })
             .await;
         assert!(matches!(taken, Err(StoreError::Conflict(_))), "{taken:?}");
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn a_token_is_revoked_once(#[values(Backend::Sqlite, Backend::Postgres)] backend: Backend) {
+        let Some(db) = open(backend).await else { return };
+        let token = token(agent(), TokenRole::Agent, "ab");
+        let revoked = AgentToken { revoked_at: Some(at(7)), ..token.clone() };
+        let expected = ([true, false, false], Some(revoked), None);
+        let found = db
+            .run(move |tx| {
+                async move {
+                    insert(tx, &token).await?;
+                    let nobodys = TokenId::generate();
+                    let revoked = [
+                        revoke(tx, &token.id, at(7)).await?,
+                        revoke(tx, &token.id, at(8)).await?,
+                        revoke(tx, &nobodys, at(8)).await?,
+                    ];
+                    Ok((revoked, find(tx, &token.id).await?, find(tx, &nobodys).await?))
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, expected);
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn all_that_an_agent_still_has_is_revoked(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let tokens = [
+            AgentToken { revoked_at: Some(at(3)), ..token(agent(), TokenRole::Agent, "ab") },
+            token(agent(), TokenRole::Agent, "cd"),
+            token("other".parse().unwrap(), TokenRole::Agent, "ef"),
+        ];
+        let expected = (1, vec![Some(at(3)), Some(at(7)), None]);
+        let found = db
+            .run(move |tx| {
+                async move {
+                    for token in &tokens {
+                        insert(tx, token).await?;
+                    }
+                    let count = revoke_all(tx, &agent(), at(7)).await?;
+                    Ok((count, list(tx, None).await?.into_iter().map(|token| token.revoked_at).collect()))
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, expected);
     }
 }

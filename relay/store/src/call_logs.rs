@@ -1,7 +1,7 @@
 //! The `call_logs` table: one row a call, from before the provider has named it. Which status may follow which
 //! is decided by the caller.
 
-use shared::ids::{AgentId, CallSid, SessionId};
+use shared::ids::{AgentId, CallSid, MessageId, SessionId};
 use shared::model::{CallStatus, Direction, Responder, Timestamp};
 
 use crate::value::{from_row, params};
@@ -32,6 +32,11 @@ pub struct CallLog {
     pub answered_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub duration_seconds: Option<i64>,
+    /// All that is said, in a call that only delivers a text. Of a call without such a text: it was put through to
+    /// another telephone, with this announcement, which may be empty.
+    pub say: Option<String>,
+    /// The message that the call delivers.
+    pub message_id: Option<MessageId>,
 }
 
 from_row!(CallLog {
@@ -56,7 +61,20 @@ from_row!(CallLog {
     answered_at,
     ended_at,
     duration_seconds,
+    say,
+    message_id,
 });
+
+/// The calls of one agent in one direction, and how long they took in all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallCount {
+    pub agent_id: AgentId,
+    pub direction: Direction,
+    pub n: i64,
+    pub seconds: i64,
+}
+
+from_row!(CallCount { agent_id, direction, n, seconds });
 
 /// A step of a call. What is `None` stays as it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,8 +94,9 @@ pub async fn insert(conn: &mut Conn, call: &CallLog) -> Result<()> {
         "INSERT INTO call_logs
            (session_id, agent_id, call_sid, direction, from_address, to_address, status, responder, greeting,
             system_prompt, voice, language, max_duration_seconds, idempotency_key, request_hash, error_code,
-            sequence, created_at, answered_at, ended_at, duration_seconds)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+            sequence, created_at, answered_at, ended_at, duration_seconds, say, message_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+            $22, $23)",
         params![
             call.session_id,
             call.agent_id,
@@ -100,6 +119,8 @@ pub async fn insert(conn: &mut Conn, call: &CallLog) -> Result<()> {
             call.answered_at,
             call.ended_at,
             call.duration_seconds,
+            call.say,
+            call.message_id,
         ],
     )
     .await
@@ -171,6 +192,18 @@ pub async fn set_status(
     .await
 }
 
+/// Notes that the call is put through to another telephone, and what is announced; `None` takes that back. Gives
+/// false if the call is over, or delivers a message.
+pub async fn set_announcement(
+    conn: &mut Conn,
+    session_id: &SessionId,
+    announcement: Option<&str>,
+) -> Result<bool> {
+    let sql = "UPDATE call_logs SET say = $2 WHERE session_id = $1 AND message_id IS NULL
+               AND status IN ('queued', 'ringing', 'in-progress')";
+    Ok(conn.execute(sql, params![session_id, announcement]).await? == 1)
+}
+
 /// The calls that have not ended, oldest first.
 pub async fn list_unfinished(conn: &mut Conn) -> Result<Vec<CallLog>> {
     let sql = "SELECT * FROM call_logs WHERE status IN ('queued', 'ringing', 'in-progress')
@@ -183,6 +216,32 @@ pub async fn list_recent(conn: &mut Conn, agent_id: &AgentId, limit: i64) -> Res
     let sql =
         "SELECT * FROM call_logs WHERE agent_id = $1 ORDER BY created_at DESC, session_id DESC LIMIT $2";
     conn.list(sql, params![agent_id, limit]).await
+}
+
+/// How often the agent has called this number since then, failed attempts not counted.
+pub async fn count_to_number(conn: &mut Conn, agent_id: &AgentId, to: &str, since: Timestamp) -> Result<i64> {
+    let sql = "SELECT COUNT(*) AS n FROM call_logs
+               WHERE agent_id = $1 AND to_address = $2 AND created_at >= $3
+               AND direction = 'outbound' AND status <> 'failed'";
+    conn.number(sql, params![agent_id, to, since]).await
+}
+
+/// How often the agent has called the number that it called most since then, failed attempts not counted.
+pub async fn most_to_one_number(conn: &mut Conn, agent_id: &AgentId, since: Timestamp) -> Result<i64> {
+    let sql = "SELECT COALESCE(MAX(calls), 0) AS n FROM (
+                 SELECT COUNT(*) AS calls FROM call_logs
+                 WHERE agent_id = $1 AND created_at >= $2 AND direction = 'outbound' AND status <> 'failed'
+                 GROUP BY to_address) AS numbers";
+    conn.number(sql, params![agent_id, since]).await
+}
+
+/// The calls of one agent or of all since then.
+pub async fn counts(conn: &mut Conn, agent_id: Option<&AgentId>, since: Timestamp) -> Result<Vec<CallCount>> {
+    let sql = "SELECT agent_id, direction, COUNT(*) AS n,
+                      CAST(COALESCE(SUM(duration_seconds), 0) AS BIGINT) AS seconds
+               FROM call_logs WHERE (CAST($1 AS TEXT) IS NULL OR agent_id = $1) AND created_at >= $2
+               GROUP BY agent_id, direction ORDER BY agent_id, direction";
+    conn.list(sql, params![agent_id, since]).await
 }
 
 #[cfg(test)]
@@ -219,6 +278,8 @@ mod tests {
             answered_at: None,
             ended_at: None,
             duration_seconds: None,
+            say: None,
+            message_id: None,
         }
     }
 
@@ -340,6 +401,36 @@ mod tests {
 
     #[rstest]
     #[tokio::test]
+    async fn only_a_call_that_goes_on_and_delivers_no_message_is_put_through(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let calls = [
+            call(1),
+            CallLog { status: CallStatus::Completed, ..call(2) },
+            CallLog { message_id: Some(MessageId::generate()), ..call(3) },
+        ];
+        let found = db
+            .run(move |tx| {
+                async move {
+                    let mut noted = Vec::new();
+                    for call in &calls {
+                        insert(tx, call).await?;
+                        noted.push(set_announcement(tx, &call.session_id, Some("Hello")).await?);
+                    }
+                    let id = &calls[0].session_id;
+                    let put_through = find(tx, id).await?.and_then(|call| call.say);
+                    noted.push(set_announcement(tx, id, None).await?);
+                    Ok((noted, put_through, find(tx, id).await?.and_then(|call| call.say)))
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, (vec![true, false, false, true], Some("Hello".to_owned()), None));
+    }
+
+    #[rstest]
+    #[tokio::test]
     async fn ended_calls_are_recent_but_not_unfinished(
         #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
     ) {
@@ -360,5 +451,72 @@ mod tests {
             })
             .await;
         assert_eq!(found, (unfinished, recent));
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn calls_to_a_number_are_counted_unless_they_failed(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let calls = [
+            call(1),
+            call(5),
+            CallLog { status: CallStatus::Completed, ..call(6) },
+            CallLog { status: CallStatus::Failed, ..call(7) },
+            CallLog { direction: Direction::Inbound, ..call(8) },
+            CallLog { to_address: "+14155550199".to_owned(), ..call(9) },
+            CallLog { agent_id: "other".parse().unwrap(), ..call(9) },
+        ];
+        let found = db
+            .run(move |tx| {
+                async move {
+                    for call in &calls {
+                        insert(tx, call).await?;
+                    }
+                    Ok([
+                        count_to_number(tx, &agent(), "+14155550123", at(5)).await?,
+                        count_to_number(tx, &agent(), "+14155550123", at(9)).await?,
+                        most_to_one_number(tx, &agent(), at(5)).await?,
+                        most_to_one_number(tx, &agent(), at(10)).await?,
+                    ])
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, [2, 0, 2, 0]);
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn calls_are_counted_by_agent_and_direction(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let other: AgentId = "other".parse().unwrap();
+        let calls = [
+            CallLog { duration_seconds: Some(100), ..call(1) },
+            CallLog { duration_seconds: Some(7), ..call(5) },
+            CallLog { duration_seconds: Some(8), ..call(6) },
+            CallLog { direction: Direction::Inbound, ..call(7) },
+            CallLog { agent_id: other.clone(), ..call(8) },
+        ];
+        let count = |agent_id, direction, n, seconds| CallCount { agent_id, direction, n, seconds };
+        let inbound = count(agent(), Direction::Inbound, 1, 0);
+        let outbound = count(agent(), Direction::Outbound, 2, 15);
+        let others = count(other, Direction::Outbound, 1, 0);
+        let expected = (vec![inbound.clone(), outbound.clone()], vec![inbound, outbound, others]);
+        let found = db
+            .run(move |tx| {
+                async move {
+                    for call in &calls {
+                        insert(tx, call).await?;
+                    }
+                    Ok((counts(tx, Some(&agent()), at(2)).await?, counts(tx, None, at(2)).await?))
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, expected);
     }
 }

@@ -19,6 +19,8 @@ pub struct Contact {
     pub first_seen_at: Timestamp,
     pub last_inbound_at: Option<Timestamp>,
     pub last_outbound_at: Option<Timestamp>,
+    /// Since when the agent may reach it on its own.
+    pub approved_at: Option<Timestamp>,
 }
 
 from_row!(Contact {
@@ -32,6 +34,7 @@ from_row!(Contact {
     first_seen_at,
     last_inbound_at,
     last_outbound_at,
+    approved_at,
 });
 
 /// Whom a row is about.
@@ -87,6 +90,38 @@ pub async fn find(conn: &mut Conn, key: &ContactKey) -> Result<Option<Contact>> 
     conn.find(sql, params![key.agent_id, key.channel, key.address]).await
 }
 
+/// Lets the agent reach it on its own, be it known or not.
+pub async fn approve(conn: &mut Conn, key: &ContactKey, now: Timestamp) -> Result<()> {
+    conn.execute(
+        "INSERT INTO contacts (agent_id, channel, address, inbound_count, outbound_count, blocked,
+           first_seen_at, approved_at)
+         VALUES ($1, $2, $3, 0, 0, FALSE, $4, $4)
+         ON CONFLICT (agent_id, channel, address) DO UPDATE SET approved_at = excluded.approved_at",
+        params![key.agent_id, key.channel, key.address, now],
+    )
+    .await
+    .map(drop)
+}
+
+/// Whether anything came to the agent from this address on any channel, or the address was approved.
+pub async fn is_known(conn: &mut Conn, agent_id: &AgentId, address: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM contacts WHERE agent_id = $1 AND address = $2
+                 AND (inbound_count > 0 OR approved_at IS NOT NULL)) AS n";
+    conn.number(sql, params![agent_id, address]).await
+}
+
+/// When something last came to the agent on this channel, and when something last went out.
+pub async fn last_seen(
+    conn: &mut Conn,
+    agent_id: &AgentId,
+    channel: Channel,
+) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
+    let sql = "SELECT MAX(last_inbound_at) AS inbound, MAX(last_outbound_at) AS outbound
+               FROM contacts WHERE agent_id = $1 AND channel = $2";
+    let last = conn.get(sql, params![agent_id, channel]).await?;
+    Ok((last.get("inbound")?, last.get("outbound")?))
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
@@ -112,6 +147,7 @@ mod tests {
             first_seen_at: at(1),
             last_inbound_at: None,
             last_outbound_at: None,
+            approved_at: None,
         }
     }
 
@@ -162,5 +198,83 @@ mod tests {
             .await;
         let written = Contact { outbound_count: 1, last_outbound_at: Some(at(1)), ..contact() };
         assert_eq!(found, (None, written));
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn a_contact_is_known_on_every_channel_once_it_wrote_or_was_approved(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let elsewhere =
+            |address: &str| ContactKey { channel: Channel::Sms, address: address.to_owned(), ..key() };
+        let found = db
+            .run(move |tx| {
+                async move {
+                    record_inbound(tx, &elsewhere("wrote"), None, at(1)).await?;
+                    record_outbound(tx, &elsewhere("was written to"), at(1)).await?;
+                    record_outbound(tx, &key(), at(1)).await?;
+                    approve(tx, &key(), at(2)).await?;
+                    let mut known = vec![];
+                    for address in ["wrote", "was written to", "nobody", &key().address] {
+                        known.push(is_known(tx, &agent(), address).await?);
+                    }
+                    known.push(is_known(tx, &"other".parse().unwrap(), "wrote").await?);
+                    Ok(known)
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, [true, false, false, true, false]);
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn an_approval_makes_a_contact_or_marks_the_one_there_is(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let approved = Contact { approved_at: Some(at(1)), ..contact() };
+        let written = Contact { outbound_count: 1, last_outbound_at: Some(at(2)), ..approved.clone() };
+        let again = Contact { approved_at: Some(at(3)), ..written.clone() };
+        let expected = (Some(approved), written, Some(again));
+        let found = db
+            .run(move |tx| {
+                async move {
+                    approve(tx, &key(), at(1)).await?;
+                    let approved = find(tx, &key()).await?;
+                    let written = record_outbound(tx, &key(), at(2)).await?;
+                    approve(tx, &key(), at(3)).await?;
+                    Ok((approved, written, find(tx, &key()).await?))
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, expected);
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn the_last_traffic_is_that_of_the_channel_with_anybody(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let other = ContactKey { address: "+14155550199".to_owned(), ..key() };
+        let found = db
+            .run(move |tx| {
+                async move {
+                    let nothing = last_seen(tx, &agent(), Channel::Whatsapp).await?;
+                    record_inbound(tx, &key(), None, at(3)).await?;
+                    record_inbound(tx, &other, None, at(2)).await?;
+                    let heard = last_seen(tx, &agent(), Channel::Whatsapp).await?;
+                    record_outbound(tx, &other, at(9)).await?;
+                    let both = last_seen(tx, &agent(), Channel::Whatsapp).await?;
+                    Ok([nothing, heard, both, last_seen(tx, &agent(), Channel::Sms).await?])
+                }
+                .boxed()
+            })
+            .await;
+        let nothing = (None, None);
+        assert_eq!(found, [nothing, (Some(at(3)), None), (Some(at(3)), Some(at(9))), nothing]);
     }
 }

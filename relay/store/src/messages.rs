@@ -4,15 +4,15 @@
 mod inbox;
 
 pub use inbox::{
-    Lease, UnreadFilter, amend, confirm_lease, count_available, count_unread, lease_unread, mark_calls_read,
-    peek_unread, release_all_leases, release_lease,
+    Lease, UnreadFilter, amend, confirm_lease, count_unread, lease_unread, mark_calls_read, peek_unread,
+    release_all_leases, release_lease,
 };
 
 use shared::ids::{AgentId, CallSid, ExternalId, LeaseId, MessageId};
 use shared::model::{Channel, Direction, Media, MessageKind, MessageStatus, Micros, Standing, Timestamp};
 
 use crate::value::{from_row, params};
-use crate::{Conn, FromValue, Result, Value};
+use crate::{Conn, Result};
 
 /// A row of `messages`.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,11 +85,17 @@ from_row!(Message {
     updated_at,
 });
 
-impl FromValue for Vec<Media> {
-    fn from_value(value: &Value<'_>) -> Option<Self> {
-        if let Value::Text(json) = value { serde_json::from_str(json).ok() } else { None }
-    }
+/// The messages of one agent that are alike in this.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageCount {
+    pub agent_id: AgentId,
+    pub channel: Channel,
+    pub direction: Direction,
+    pub kind: MessageKind,
+    pub n: i64,
 }
+
+from_row!(MessageCount { agent_id, channel, direction, kind, n });
 
 /// Which messages are meant. `since` is included, `before` and `before_seq` are not.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,7 +139,6 @@ macro_rules! listed {
 
 /// A conflict if the message or the agent's idempotency key is there already.
 pub async fn insert(conn: &mut Conn, message: &Message) -> Result<()> {
-    let media = serde_json::to_string(&message.media).expect("no key of it is anything but a string");
     conn.execute(
         "INSERT INTO messages
            (id, seq, agent_id, kind, channel, direction, from_address, to_address, contact_address, contact_name,
@@ -157,7 +162,7 @@ pub async fn insert(conn: &mut Conn, message: &Message) -> Result<()> {
             message.standing,
             message.subject,
             message.body,
-            media,
+            message.media,
             message.call_sid,
             message.status,
             message.external_id,
@@ -241,10 +246,29 @@ pub async fn count(conn: &mut Conn, filter: &ListFilter) -> Result<i64> {
     .await
 }
 
-/// The `seq` of the agent's newest message; 0 if there is none.
-pub async fn max_seq(conn: &mut Conn, agent_id: &AgentId) -> Result<i64> {
-    conn.number("SELECT COALESCE(MAX(seq), 0) AS n FROM messages WHERE agent_id = $1", params![agent_id])
-        .await
+/// The messages of one agent or of all since then.
+pub async fn counts(
+    conn: &mut Conn,
+    agent_id: Option<&AgentId>,
+    since: Timestamp,
+) -> Result<Vec<MessageCount>> {
+    let sql = "SELECT agent_id, channel, direction, kind, COUNT(*) AS n
+               FROM messages WHERE (CAST($1 AS TEXT) IS NULL OR agent_id = $1) AND created_at >= $2
+               GROUP BY agent_id, channel, direction, kind ORDER BY agent_id, channel, direction, kind";
+    conn.list(sql, params![agent_id, since]).await
+}
+
+/// How the last things that the agent sent on this channel fared, newest first.
+pub async fn last_outbound(
+    conn: &mut Conn,
+    agent_id: &AgentId,
+    channel: Channel,
+    limit: i64,
+) -> Result<Vec<MessageStatus>> {
+    let sql = "SELECT status FROM messages WHERE agent_id = $1 AND channel = $2 AND direction = 'outbound'
+               ORDER BY seq DESC LIMIT $3";
+    let rows = conn.query(sql, params![agent_id, channel, limit]).await?;
+    rows.iter().map(|row| row.get("status")).collect()
 }
 
 /// Takes the step if the message stands where the step is allowed, and gives the row after it.
@@ -492,24 +516,6 @@ mod tests {
 
     #[rstest]
     #[tokio::test]
-    async fn the_newest_message_of_an_agent_has_the_highest_seq(
-        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
-    ) {
-        let Some(db) = open(backend).await else { return };
-        let found = db
-            .run(move |tx| {
-                async move {
-                    insert_all(tx, &varied()).await?;
-                    Ok((max_seq(tx, &agent()).await?, max_seq(tx, &"nobody".parse().unwrap()).await?))
-                }
-                .boxed()
-            })
-            .await;
-        assert_eq!(found, (4, 0));
-    }
-
-    #[rstest]
-    #[tokio::test]
     async fn a_message_steps_only_from_where_it_may_and_keeps_what_is_known(
         #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
     ) {
@@ -590,5 +596,69 @@ mod tests {
             })
             .await;
         assert_eq!(found, [2, 3]);
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn messages_are_counted_by_what_they_are(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let found = db
+            .run(move |tx| {
+                async move {
+                    insert_all(tx, &varied()).await?;
+                    insert(tx, &Message { kind: MessageKind::Voicemail, ..inbound(6) }).await?;
+                    insert(tx, &inbound(7)).await?;
+                    Ok((counts(tx, Some(&agent()), at(20)).await?, counts(tx, None, at(50)).await?))
+                }
+                .boxed()
+            })
+            .await;
+        let count =
+            |channel, direction, kind, n| MessageCount { agent_id: agent(), channel, direction, kind, n };
+        let text = MessageKind::Message;
+        let mine = vec![
+            count(Channel::Email, Direction::Inbound, text, 1),
+            count(Channel::Sms, Direction::Inbound, text, 2),
+            count(Channel::Sms, Direction::Inbound, MessageKind::Voicemail, 1),
+            count(Channel::Sms, Direction::Outbound, text, 1),
+        ];
+        let all = vec![
+            count(Channel::Sms, Direction::Inbound, text, 1),
+            count(Channel::Sms, Direction::Inbound, MessageKind::Voicemail, 1),
+            MessageCount {
+                agent_id: "other".parse().unwrap(),
+                ..count(Channel::Sms, Direction::Inbound, text, 1)
+            },
+        ];
+        assert_eq!(found, (mine, all));
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn the_fate_of_what_was_sent_last_is_told_newest_first(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let sent = |seq, status| Message { status, ..outbound(seq) };
+        let rows = [
+            sent(1, MessageStatus::Delivered),
+            sent(2, MessageStatus::Failed),
+            sent(3, MessageStatus::Sent),
+            Message { channel: Channel::Email, ..outbound(4) },
+            inbound(5),
+            Message { agent_id: "other".parse().unwrap(), ..outbound(6) },
+        ];
+        let found = db
+            .run(move |tx| {
+                async move {
+                    insert_all(tx, &rows).await?;
+                    last_outbound(tx, &agent(), Channel::Sms, 2).await
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, [MessageStatus::Sent, MessageStatus::Failed]);
     }
 }

@@ -1,12 +1,15 @@
 //! What crosses the seam to the drivers: parameters, rows, and how our types become columns and come back.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shared::ids::{AgentId, CallSid, ExternalId, LeaseId, MessageId, SessionId, TokenId, TurnId};
+use shared::ids::{
+    AgentId, ApprovalId, CallSid, ExternalId, LeaseId, MessageId, PurchaseId, SessionId, TokenId, TurnId,
+};
 use shared::model::{
-    CallStatus, Channel, Direction, MessageKind, MessageStatus, Micros, Responder, Speaker, Standing,
-    Timestamp,
+    Attachment, CallStatus, Channel, Direction, Media, MessageKind, MessageStatus, Micros, RecipientPolicy,
+    Responder, Speaker, Standing, Tier, Timestamp,
 };
 
 use crate::{Result, StoreError};
@@ -109,6 +112,12 @@ impl ToValue for i64 {
     }
 }
 
+impl ToValue for bool {
+    fn to_value(&self) -> Value<'_> {
+        Value::Bool(*self)
+    }
+}
+
 impl ToValue for Timestamp {
     fn to_value(&self) -> Value<'_> {
         Value::Integer(self.as_millis())
@@ -150,24 +159,84 @@ macro_rules! text_values {
     )*};
 }
 
+/// An enum of the database's alone, whose variants have one text each.
+macro_rules! text_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant),* }
+
+        impl $name {
+            /// Its text in the database, and for people.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = ();
+            fn from_str(text: &str) -> Result<Self, ()> {
+                [$(Self::$variant),*].into_iter().find(|variant| variant.as_str() == text).ok_or(())
+            }
+        }
+
+        $crate::value::text_values!($name);
+    };
+}
+
+/// Types that are JSON in a column.
+macro_rules! json_values {
+    ($($ty:ty),* $(,)?) => {$(
+        impl ToValue for $ty {
+            fn to_value(&self) -> Value<'_> {
+                let json = serde_json::to_string(self).expect("no key of it is anything but a string");
+                Value::Text(json.into())
+            }
+        }
+
+        impl FromValue for $ty {
+            fn from_value(value: &Value<'_>) -> Option<Self> {
+                if let Value::Text(json) = value { serde_json::from_str(json).ok() } else { None }
+            }
+        }
+    )*};
+}
+
 /// Builds a parameter list: `params![id, now]`.
 macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::value::ToValue::to_value(&$value)),*] };
 }
 
-/// Reads a struct from the columns that its fields are named after.
+/// Reads a struct from the columns that its fields are named after, but for `field: "column"`.
 macro_rules! from_row {
-    ($row:ident { $($field:ident),* $(,)? }) => {
+    ($row:ident { $($field:ident $(: $column:literal)?),* $(,)? }) => {
         impl TryFrom<$crate::Row> for $row {
             type Error = $crate::StoreError;
             fn try_from(row: $crate::Row) -> $crate::Result<Self> {
-                Ok(Self { $($field: row.get(stringify!($field))?),* })
+                Ok(Self { $($field: row.get($crate::value::from_row!(@column $field $($column)?))?),* })
             }
         }
     };
+    (@column $field:ident) => { stringify!($field) };
+    (@column $field:ident $column:literal) => { $column };
 }
 
-pub(crate) use {from_row, params, text_values};
+pub(crate) use {from_row, params, text_enum, text_values};
 
-text_values!(AgentId, CallSid, ExternalId, LeaseId, MessageId, SessionId, TokenId, TurnId);
-text_values!(CallStatus, Channel, Direction, MessageKind, MessageStatus, Responder, Speaker, Standing);
+text_values!(
+    AgentId, ApprovalId, CallSid, ExternalId, LeaseId, MessageId, PurchaseId, SessionId, TokenId, TurnId
+);
+text_values!(
+    CallStatus,
+    Channel,
+    Direction,
+    MessageKind,
+    MessageStatus,
+    RecipientPolicy,
+    Responder,
+    Speaker,
+    Standing,
+    Tier
+);
+json_values!(BTreeMap<String, String>, Vec<Attachment>, Vec<Media>);

@@ -20,7 +20,7 @@ use super::transport::{self, FrameReader, FrameWriter};
 use crate::ids::AgentId;
 use crate::model::Unread;
 use crate::protocol::{
-    ApiError, Call, ClientFrame, ErrorCode, Event, Hello, Outcome, PROTOCOL_VERSION, PeerProgram,
+    ApiError, Call, ClientFrame, Envelope, ErrorCode, Event, Hello, Outcome, PROTOCOL_VERSION, PeerProgram,
     RefusalReason, RelayFrame, Welcome,
 };
 
@@ -121,9 +121,18 @@ impl Client {
 
     /// Asks the relay for something. Dropping the future tells the relay that nobody waits any more.
     pub async fn call<C: Call>(&self, call: C) -> Result<Told<C::Reply>, ClientError> {
+        self.call_with(call, Envelope::default()).await
+    }
+
+    /// The same for another agent, or with an approval.
+    pub async fn call_with<C: Call>(
+        &self,
+        call: C,
+        envelope: Envelope,
+    ) -> Result<Told<C::Reply>, ClientError> {
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
-        let frame =
-            transport::encode(&ClientFrame::Call { id, call: call.into() }).map_err(|_| too_large())?;
+        let frame = transport::encode(&ClientFrame::Call { id, call: Box::new(call.into()), envelope })
+            .map_err(|_| too_large())?;
         let (answer, answered) = oneshot::channel();
         let mut pending = Pending { connection: &self.0, id, sent: false };
         self.0.waiting.lock().insert(id, answer);

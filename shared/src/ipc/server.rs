@@ -17,7 +17,8 @@ use super::transport::{self, FrameReader, FrameWriter, Stream};
 use crate::ids::AgentId;
 use crate::model::Unread;
 use crate::protocol::{
-    ApiError, Call, ErrorCode, Hello, PROTOCOL_VERSION, PeerProgram, RefusalReason, Request, Welcome,
+    ApiError, Call, Envelope, ErrorCode, Hello, PROTOCOL_VERSION, PeerProgram, RefusalReason, Request,
+    Welcome,
 };
 
 pub use session::{Session, SessionEnd};
@@ -39,6 +40,8 @@ pub trait Handler: Send + Sync + 'static {
 pub struct CallContext {
     /// Nobody waits for the reply any more, or the session is to end: stop waiting for things to happen.
     pub cancelled: CancellationToken,
+    /// For whom, and with which approval.
+    pub envelope: Envelope,
 }
 
 /// A call's reply as it travels.

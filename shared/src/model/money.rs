@@ -48,8 +48,36 @@ impl Serialize for Micros {
 }
 
 impl<'de> Deserialize<'de> for Micros {
+    /// Takes a JSON number too, by its decimal text: models write amounts that way.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_any(AmountVisitor)
+    }
+}
+
+struct AmountVisitor;
+
+impl serde::de::Visitor<'_> for AmountVisitor {
+    type Value = Micros;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a decimal amount such as 10.50")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Micros, E> {
+        text.parse().map_err(|_| E::invalid_value(serde::de::Unexpected::Other("text"), &self))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Micros, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Micros, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    /// The shortest text that names the number is what was written, for any amount of up to 15 digits.
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Micros, E> {
+        self.visit_str(&number.to_string())
     }
 }
 
@@ -80,6 +108,22 @@ mod tests {
         }
         for bad in ["", ".", "1.", "1e3", "1.0000001", "--1", "99999999999999999999"] {
             assert_eq!(bad.parse::<Micros>(), Err(ParseMoneyError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_amount_is_read_from_a_text_and_from_a_number() {
+        for (json, micros) in [
+            ("\"25.5\"", 25_500_000),
+            ("25", 25_000_000),
+            ("0.0079", 7_900),
+            ("19.99", 19_990_000),
+            ("-1", -1_000_000),
+        ] {
+            assert_eq!(serde_json::from_str::<Micros>(json).unwrap(), Micros(micros), "{json}");
+        }
+        for bad in ["1e30", "0.0000001", "null", "[]", "\"ten\""] {
+            assert!(serde_json::from_str::<Micros>(bad).is_err(), "{bad}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{CallSid, SessionId};
-use crate::model::{CallStatus, Responder};
+use crate::model::{CallStatus, Responder, text_enum};
 
 /// Behind `comms_make_call`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,4 +49,40 @@ pub struct CallPlaced {
     pub from: String,
     pub to: String,
     pub responder: Responder,
+}
+
+text_enum!(
+    /// Who hears the announcement of a transfer.
+    TransferMode {
+        /// The person in the call, before the other telephone rings.
+        Cold = "cold",
+        /// The person who picks up, before the two are joined.
+        Warm = "warm",
+    }
+);
+
+/// Behind `comms_transfer_call`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TransferCall {
+    pub call_sid: CallSid,
+    /// Number in E.164 form, or another agent's id.
+    pub to: String,
+    #[serde(default)]
+    pub announcement_text: Option<String>,
+    /// Default cold: the caller hears the announcement. warm: the person who picks up does.
+    #[serde(default)]
+    pub mode: Option<TransferMode>,
+}
+
+/// What [`TransferCall`] gives once the carrier has taken it: the other telephone begins to ring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct CallTransferred {
+    /// Always `transferring`.
+    pub status: String,
+    pub call_sid: CallSid,
+    pub to: String,
 }

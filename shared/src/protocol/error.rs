@@ -53,6 +53,13 @@ pub struct ApiError {
     /// The message that the failure is about, where one was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<crate::ids::MessageId>,
+    /// The question that a person must answer first: the same call with this id goes through once they have said
+    /// yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<crate::ids::ApprovalId>,
+    /// What was done and could not be undone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_undone: Vec<String>,
 }
 
 impl ApiError {
@@ -66,6 +73,8 @@ impl ApiError {
             retry_after_seconds: None,
             provider_code: None,
             message_id: None,
+            approval_id: None,
+            not_undone: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{ApiError, Event, Request};
-use crate::ids::AgentId;
+use crate::ids::{AgentId, ApprovalId};
 use crate::model::Unread;
 
 /// The first frame of the client.
@@ -44,18 +44,38 @@ pub enum RefusalReason {
     TooManyConnections,
 }
 
+/// What stands beside a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// For whom the call is made; the session's own agent if left out. Only an admin may name another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<AgentId>,
+    /// The question that a person has said yes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<ApprovalId>,
+}
+
+impl Envelope {
+    /// The session's own agent, and no approval.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What the client sends after the handshake.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientFrame {
     Call {
         id: u64,
-        call: Request,
+        call: Box<Request>,
+        #[serde(default, skip_serializing_if = "Envelope::is_empty")]
+        envelope: Envelope,
     },
     /// Nobody waits for this call's reply any more.
-    Cancel {
-        id: u64,
-    },
+    Cancel { id: u64 },
     /// Events are wanted from here on.
     Subscribe,
 }

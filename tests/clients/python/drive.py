@@ -1,37 +1,43 @@
-"""Drives comms-mcp with the official `mcp` package, in both eras of the protocol.
+"""Drives comms-mcp with the official `mcp` package, in one era of the protocol.
 
-Usage: drive.py COMMS_MCP COMMS_HOME [legacy|auto …]
+Usage: drive.py PROGRAMS COMMS_HOME legacy|auto
 """
 
 import asyncio
 import os
 import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
 
-from checks import Checks, Result, drive
-from mcp import Client, StdioServerParameters
-
-
-async def visit(checks: Checks, binary: str, home: str, mode: str) -> None:
-    checks.prefix = f"python {mode}: "
-    server = StdioServerParameters(command=binary, env=os.environ | {"COMMS_HOME": home})
-    async with Client(server, mode=mode) as client:
-
-        async def call(tool: str, arguments: dict) -> Result:
-            result = await client.call_tool(tool, arguments)
-            return Result(bool(result.is_error), result.structured_content, result.content[0].text)
-
-        tools = [tool.name for tool in (await client.list_tools()).tools]
-        await drive(checks, client.server_info.name, tools, call)
+from checks import Checks
+from mcp import Client as McpClient
+from mcp import StdioServerParameters
+from mcp.types import ElicitResult
+from visits import Client, Operator, Result, every_visit
 
 
 async def main() -> None:
-    binary, home, *modes = sys.argv[1:]
+    programs, home, mode = sys.argv[1:]
+    operator = Operator(Path(programs), home)
+
+    @asynccontextmanager
+    async def connect(says: str | None, token: str | None):
+        async def answer(_context, _question) -> ElicitResult:
+            return ElicitResult(action=says)
+
+        env = os.environ | {"COMMS_HOME": home} | ({"COMMS_TOKEN": token} if token else {})
+        server = StdioServerParameters(command=str(operator.programs / "comms-mcp"), env=env)
+        async with McpClient(server, mode=mode, elicitation_callback=answer if says else None) as client:
+
+            async def call(tool: str, arguments: dict) -> Result:
+                result = await client.call_tool(tool, arguments)
+                return Result(bool(result.is_error), result.structured_content, result.content[0].text)
+
+            tools = (await client.list_tools()).tools
+            yield Client(client.server_info.name, {tool.name: tool.output_schema for tool in tools}, call)
+
     checks = Checks()
-    for mode in modes or ("legacy", "auto"):
-        try:
-            await visit(checks, binary, home, mode)
-        except Exception as error:  # noqa: BLE001 a driver reports whatever went wrong
-            checks.that("session", False, repr(error))
+    await every_visit(checks, connect, operator, f"python-{mode}")
     checks.exit()
 
 

@@ -1,7 +1,7 @@
 //! Who holds a call: one session at a time, of the agent whose call it is.
 
 use anyhow::Result;
-use relay::services::agents;
+use relay::services::tokens;
 use relay_core::clock::Clock;
 use relay_core::token::Role;
 use shared::model::MessageKind;
@@ -41,7 +41,7 @@ async fn the_call_of_another_agent_looks_like_one_that_is_not() -> Result<()> {
     let relay = with_another_agent(TestRelay::live().await?).await?;
     let _line = Line::call(&relay, SID).await?;
     let (db, now) = (&relay.app().db, relay.clock.now());
-    let token = agents::create_token(db, &"other".parse()?, Role::Agent, None, now).await?;
+    let token = tokens::create(db, &"other".parse()?, Role::Agent, None, now).await?;
     let stranger = relay.session_as(Some(token.secret.expose().to_owned())).await?;
     for speech in [false, true] {
         let mut answers = Vec::new();

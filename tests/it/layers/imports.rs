@@ -44,9 +44,10 @@ const COMPOSERS: [&str; 3] = ["relay/src/lib.rs", "relay/src/main.rs", "relay/sr
 const EXCEPTIONS: [(&str, &str, &str); 1] =
     [("relay/src/http/webhooks/voice_ws.rs", "voice", "a live call starts as an HTTP request")];
 /// The only places that make a provider act, because the rules are asked just before them.
-const ROADS_OUT: [(&str, &str); 2] = [
-    ("providers.messages.", "relay/src/services/outbox.rs"),
+const ROADS_OUT: [(&str, &str); 3] = [
+    ("providers.messages.send(", "relay/src/services/outbox.rs"),
     ("providers.voice.place(", "relay/src/services/calls/place.rs"),
+    ("providers.voice.redirect(", "relay/src/services/calls/transfer.rs"),
 ];
 
 /// Packages import as ARCHITECTURE.md draws it, so that the core stays pure and the MCP server small.
@@ -116,10 +117,10 @@ pub(super) fn roads_out(file: &Source) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for (road, _) in ROADS_OUT.iter().filter(|(_, owner)| file.path != *owner) {
-        // A chain of calls may be broken over lines.
+        // A chain of calls may be broken over lines, and begin at a field or at a function.
         let taken = |&offset: &usize| {
-            let rest = file.code[offset..].chars().filter(|c| !c.is_whitespace());
-            rest.take(road.len()).eq(road.chars())
+            let code = file.code[offset..].chars().filter(|c| !c.is_whitespace()).take(road.len() + 2);
+            code.collect::<String>().replacen("()", "", 1).starts_with(road)
         };
         findings.extend(names(&file.code, "providers").filter(taken).map(|offset| Finding {
             file: file.path.clone(),
@@ -224,6 +225,7 @@ mod tests {
     #[case::the_exception(entry_points, "http/webhooks/voice_ws.rs", "use crate::voice::upgrade;", &[])]
     #[case::upwards(inner_modules, "services/calls.rs", "fn a() { crate::voice::hang_up() }", &[1])]
     #[case::a_second_road_out(roads_out, "services/calls.rs", "app.providers\n  .messages\n  .send(m)", &[1])]
+    #[case::a_third(roads_out, "services/calls.rs", "app.providers()\n  .voice\n  .redirect(c)", &[1])]
     #[case::the_road_out(roads_out, "services/outbox.rs", "app.providers.messages.send(m)", &[])]
     #[case::a_look_at_a_call(roads_out, "services/calls.rs", "app.providers.voice.find_placed(c)", &[])]
     #[case::the_composer(inner_modules, "lib.rs", "use crate::voice::Line;", &[])]

@@ -25,8 +25,11 @@ const CONNECTIONS: u32 = 8;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The settings of a relay that takes our webhooks for genuine, and can reach nobody.
-pub(super) const LIVE: [(&str, &str); 6] = [
+pub(super) const LIVE: [(&str, &str); 9] = [
     ("COMMS_MODE", "live"),
+    ("COMMS_POLICY__RECIPIENTS", "open"),
+    ("COMMS_LIMITS__ACTIONS_PER_MINUTE", "100000"),
+    ("COMMS_LIMITS__CALLS_PER_DAY_SAME_NUMBER", "100"),
     ("COMMS_PUBLIC__URL", PUBLIC_URL),
     ("COMMS_TWILIO__BASE_URL", "http://127.0.0.1:9"),
     ("TWILIO_ACCOUNT_SID", ACCOUNT),

@@ -5,7 +5,6 @@ use futures_util::{SinkExt, StreamExt};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use shared::ipc::Client;
-use shared::model::Channel;
 use shared::protocol::{GetMessages, MakeCall, SendMessage};
 use tests::emulators::twilio::{Emulator, Fault};
 use tests::process::{Home, RelayProcess};
@@ -42,13 +41,7 @@ async fn texts_come_in(carrier: &Carrier) -> Result<()> {
 async fn texts_go_out(session: &Client, twilio: &Emulator) -> Result<()> {
     for fault in [Fault::None, Fault::Status(500), Fault::Status(400), Fault::Break, Fault::Garbage] {
         twilio.fail(fault);
-        let text = SendMessage {
-            to: person(2),
-            body: WORD.to_owned(),
-            channel: Channel::Sms,
-            media_urls: Vec::new(),
-            idempotency_key: None,
-        };
+        let text = SendMessage::sms(person(2), WORD);
         assert_eq!(session.call(text).await.is_ok(), fault == Fault::None, "{fault:?}");
     }
     twilio.fail(Fault::None);

@@ -3,21 +3,11 @@
 use std::time::Duration;
 
 use relay_providers::simulated::LineError;
-use relay_providers::{OutboundCall, OutboundMessage, ProviderError};
+use relay_providers::{NumberHooks, NumberOrder, OutboundCall, ProviderError};
 use rstest::rstest;
-use shared::model::{CallStatus, PhoneNumber};
+use shared::model::{CallStatus, Micros, PhoneNumber};
 
 use super::peer::{Peer, Post, ours, person};
-
-fn message(peer: &Peer, to: &PhoneNumber) -> OutboundMessage {
-    OutboundMessage {
-        from: ours(),
-        to: to.clone(),
-        body: "hello".to_owned(),
-        media_urls: Vec::new(),
-        status_callback: Some(peer.url("/status")),
-    }
-}
 
 fn report(post: &Post) -> (&str, &str) {
     (post.field("MessageStatus"), post.field("ErrorCode"))
@@ -71,7 +61,7 @@ async fn a_text_of_ours_is_reported_on_and_arrives(
     #[case] arrived: usize,
 ) {
     let peer = Peer::start().await;
-    peer.providers.messages.send(&message(&peer, &to)).await.unwrap();
+    peer.providers.messages.send(&peer.message(&to)).await.unwrap();
     let posts = peer.posts("/status", 2).await;
     assert_eq!(posts.iter().map(report).collect::<Vec<_>>(), reports);
     assert_eq!(peer.carrier.texts_to(&to).len(), arrived);
@@ -80,18 +70,73 @@ async fn a_text_of_ours_is_reported_on_and_arrives(
 #[tokio::test]
 async fn the_price_is_known_after_the_text_has_gone_out() {
     let peer = Peer::start().await;
-    let (messages, text) = (&peer.providers.messages, message(&peer, &person()));
+    let (messages, text) = (&peer.providers.messages, peer.message(&person()));
     let sent = messages.send(&text).await.unwrap();
     peer.posts("/status", 2).await;
-    let found = messages.find_sent(&text, shared::model::Timestamp::from_millis(0)).await.unwrap().unwrap();
-    let price = found.cost.map(|(amount, currency)| (amount.to_string(), currency));
-    assert_eq!((sent.cost, price), (None, Some(("0.0079".to_owned(), "USD".to_owned()))));
+    let price = messages.price(&sent.external_id).await.unwrap();
+    assert_eq!((sent.cost, price), (None, Some((Micros(7_900), "USD".to_owned()))));
+}
+
+#[tokio::test]
+async fn a_call_costs_nothing_before_its_end_and_by_the_minute_after_it() {
+    let peer = Peer::start().await;
+    peer.document(&peer.connect());
+    let voice = &peer.providers.voice;
+    let placed = voice.place(&peer.outbound()).await.unwrap();
+    let before = voice.price(&placed.call_sid).await.unwrap();
+    peer.heard_to_the_end(&placed.call_sid).await;
+    let after = voice.price(&placed.call_sid).await.unwrap();
+    assert_eq!((before, after), (None, Some((Micros(14_000), "USD".to_owned()))));
+}
+
+#[tokio::test]
+async fn a_text_from_one_of_our_numbers_to_another_arrives_there() {
+    let peer = Peer::start().await;
+    let other: PhoneNumber = "+14155550100".parse().unwrap();
+    let [sms_url, voice_url, status_url] = ["/other", "/voice", "/status"].map(|path| peer.url(path));
+    let hooks = NumberHooks { sms_url, voice_url, status_url };
+    let order = NumberOrder { number: other.clone(), label: "other".to_owned(), hooks };
+    peer.providers.numbers.buy(&order).await.unwrap();
+    peer.providers.messages.send(&peer.message(&other)).await.unwrap();
+    let post = peer.posts("/other", 1).await.remove(0);
+    let told = ["From", "To", "Body", "SmsStatus"].map(|name| post.field(name));
+    assert_eq!(told, [ours().as_str(), other.as_str(), "hello", "received"]);
+}
+
+#[tokio::test]
+async fn a_number_that_was_released_is_not_ours() {
+    let peer = Peer::start().await;
+    let numbers = &peer.providers.numbers;
+    let bought = numbers.find_number(&ours()).await.unwrap().unwrap();
+    numbers.release(&bought.external_id).await.unwrap();
+    assert_eq!(peer.carrier.text(&person(), &ours(), "x").await, Err(LineError::NotOurNumber));
+}
+
+#[tokio::test]
+async fn a_number_posts_where_it_is_told_to() {
+    let peer = Peer::start().await;
+    let numbers = &peer.providers.numbers;
+    let ours_at_the_carrier = numbers.find_number(&ours()).await.unwrap().unwrap();
+    let [sms_url, voice_url, status_url] = ["/moved", "/voice", "/status"].map(|path| peer.url(path));
+    let hooks = NumberHooks { sms_url, voice_url, status_url };
+    numbers.configure(&ours_at_the_carrier.external_id, &hooks).await.unwrap();
+    peer.carrier.text(&person(), &ours(), "x").await.unwrap();
+    assert_eq!(peer.posts("/moved", 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_only_speaks_is_heard_and_ends() {
+    let peer = Peer::start().await;
+    peer.document("<Say>Your order is ready.</Say><Hangup/>");
+    let placed = peer.providers.voice.place(&peer.outbound()).await.unwrap();
+    let heard = peer.heard_to_the_end(&placed.call_sid).await;
+    assert_eq!(heard, (vec!["Your order is ready.".to_owned()], CallStatus::Completed));
 }
 
 #[tokio::test]
 async fn nobody_who_wrote_stop_is_written_to_until_they_write_start() {
     let peer = Peer::start().await;
-    let text = message(&peer, &person());
+    let text = peer.message(&person());
     peer.carrier.text(&person(), &ours(), " Stop ").await.unwrap();
     let refused = peer.providers.messages.send(&text).await.unwrap_err();
     assert!(

@@ -15,10 +15,10 @@ use axum::routing::{any, get};
 use relay_core::signature::{Body, Keys, SignedRequest, verify};
 use relay_providers::http::Limits;
 use relay_providers::simulated::{Carrier, CarrierSettings, Hooks};
-use relay_providers::{OutboundCall, ProviderSettings, Providers, Secret, build};
+use relay_providers::{OutboundCall, OutboundMessage, ProviderSettings, Providers, Secret, build};
 use serde_json::{Value, json};
 use shared::ids::CallSid;
-use shared::model::{CallStatus, PhoneNumber};
+use shared::model::{CallStatus, Channel, PhoneNumber};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -59,6 +59,10 @@ struct Shared {
     posts: watch::Sender<Vec<Post>>,
     frames: watch::Sender<Vec<Value>>,
     documents: Mutex<VecDeque<String>>,
+    /// What the whisper's address answers.
+    whisper: Mutex<Option<String>>,
+    /// How many sockets have come to their end.
+    closed: watch::Sender<usize>,
 }
 
 pub(super) fn ours() -> PhoneNumber {
@@ -91,6 +95,8 @@ impl Peer {
             posts: watch::Sender::new(Vec::new()),
             frames: watch::Sender::new(Vec::new()),
             documents: Mutex::default(),
+            whisper: Mutex::default(),
+            closed: watch::Sender::new(0),
         });
         let app =
             Router::new().route("/ws", get(upgrade)).fallback(any(webhook)).with_state(Arc::clone(&shared));
@@ -102,6 +108,31 @@ impl Peer {
     /// What the next webhook that asks for TwiML gets. Without one it is `<Hangup/>`.
     pub(super) fn document(&self, twiml: &str) {
         self.shared.documents.lock().unwrap().push_back(format!("<Response>{twiml}</Response>"));
+    }
+
+    /// What a telephone that a call is put through to hears alone.
+    pub(super) fn whisper(&self, twiml: &str) {
+        *self.shared.whisper.lock().unwrap() = Some(format!("<Response>{twiml}</Response>"));
+    }
+
+    /// Waits until the carrier has left a socket.
+    pub(super) async fn socket_closed(&self) {
+        let mut closed = self.shared.closed.subscribe();
+        let one = closed.wait_for(|closed| *closed > 0);
+        tokio::time::timeout(PATIENCE, one).await.expect("the socket is closed in time").unwrap();
+    }
+
+    /// A text of ours.
+    pub(super) fn message(&self, to: &PhoneNumber) -> OutboundMessage {
+        OutboundMessage {
+            channel: Channel::Sms,
+            from: ours(),
+            to: to.clone(),
+            body: "hello".to_owned(),
+            media_urls: Vec::new(),
+            template: None,
+            status_callback: Some(self.url("/status")),
+        }
     }
 
     /// TwiML that connects the call to this peer's WebSocket.
@@ -167,6 +198,7 @@ async fn webhook(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap
     shared.posts.send_modify(|posts| posts.push(Post { path: path.clone(), form }));
     let document = match path.as_str() {
         "/voice" | "/action" => shared.documents.lock().unwrap().pop_front(),
+        "/whisper" => shared.whisper.lock().unwrap().clone(),
         _ => Some("<Response/>".to_owned()),
     };
     let document = document.unwrap_or_else(|| "<Response><Hangup/></Response>".to_owned());
@@ -189,11 +221,14 @@ async fn upgrade(
     if !is_signed(&shared, &url, Body::None, &headers) {
         return StatusCode::FORBIDDEN.into_response();
     }
-    upgrade.on_upgrade(move |socket| converse(socket, shared))
+    upgrade.on_upgrade(async move |socket| {
+        converse(socket, &shared).await;
+        shared.closed.send_modify(|closed| *closed += 1);
+    })
 }
 
 /// Does what the person's words ask for.
-async fn converse(mut socket: WebSocket, shared: Arc<Shared>) {
+async fn converse(mut socket: WebSocket, shared: &Shared) {
     while let Some(Ok(Message::Text(text))) = socket.recv().await {
         let frame: Value = serde_json::from_str(&text).unwrap();
         shared.frames.send_modify(|frames| frames.push(frame.clone()));

@@ -1,106 +1,41 @@
 //! The Twilio adapter: against the vendor's document, and against a server that fails in every way.
 
-use std::time::Duration;
-
-use relay_providers::http::{HttpClient, Limits};
+use http::{HeaderMap, Method};
+use relay_providers::http::{HttpClient, HttpRequest, Limits};
 use relay_providers::twilio::Twilio;
-use relay_providers::{Accepted, MessageSender, OutboundCall, OutboundMessage, ProviderError, VoiceCaller};
+use relay_providers::{Accepted, MessageSender, OutboundCall, OutboundMessage, VoiceCaller};
 use rstest::rstest;
 use serde::Deserialize;
-use shared::model::{MessageStatus, Timestamp};
-use tests::emulators::twilio::{Emulator, Fault};
-use tests::openapi::Spec;
+use shared::model::MessageStatus;
+use tests::emulators::twilio::{Fault, spec};
 
-const OURS: &str = "+15017122661";
-const THEIRS: &str = "+15558675310";
-const EPOCH: Timestamp = Timestamp::from_millis(0);
-
-fn spec() -> Spec {
-    Spec::load(include_str!("../../src/fixtures/twilio_api_v2010.json")).unwrap()
-}
-
-fn message() -> OutboundMessage {
-    OutboundMessage {
-        from: OURS.parse().unwrap(),
-        to: THEIRS.parse().unwrap(),
-        body: "Zoë & 100% +1".to_owned(),
-        media_urls: Vec::new(),
-        status_callback: None,
-    }
-}
-
-fn call() -> OutboundCall {
-    OutboundCall {
-        from: OURS.parse().unwrap(),
-        to: THEIRS.parse().unwrap(),
-        answer_url: "http://127.0.0.1:9/voice".to_owned(),
-        status_callback: "http://127.0.0.1:9/status".to_owned(),
-        ring_seconds: 30,
-        time_limit_seconds: 600,
-        detect_voicemail: false,
-    }
-}
-
-async fn emulator() -> (Emulator, Twilio) {
-    let emulator = Emulator::start(OURS.parse().unwrap()).await.unwrap();
-    let adapter = Twilio::new(emulator.settings.clone(), HttpClient::new(Limits::default()));
-    (emulator, adapter)
-}
-
-/// An emulator that fails, and an adapter that is in a hurry only where nothing will come.
-async fn failing(fault: Fault) -> (Emulator, Twilio) {
-    let emulator = Emulator::start(OURS.parse().unwrap()).await.unwrap();
-    emulator.fail(fault);
-    let total = if fault == Fault::Silence { Duration::from_millis(500) } else { Limits::default().total };
-    let limits = Limits { total, ..Limits::default() };
-    let adapter = Twilio::new(emulator.settings.clone(), HttpClient::new(limits));
-    (emulator, adapter)
-}
-
-/// The kind of a failure, for tables.
-fn kind(error: &ProviderError) -> &'static str {
-    match error {
-        ProviderError::Rejected { .. } => "rejected",
-        ProviderError::Unauthorized { .. } => "unauthorized",
-        ProviderError::RateLimited { .. } => "rate limited",
-        ProviderError::Unavailable(_) => "unavailable",
-        ProviderError::Unknown(_) => "unknown",
-        ProviderError::Malformed => "malformed",
-    }
-}
+use super::adapter::{EPOCH, THEIRS, call, emulator, failing, kind, message};
 
 #[tokio::test]
 async fn every_request_of_the_adapter_is_one_that_the_vendor_describes() {
     let (emulator, twilio) = emulator().await;
     let media_urls = vec!["https://x.example/a.png".to_owned(), "https://x.example/b.png".to_owned()];
     let status_callback = Some("https://r.example/s#rc=2&rp=ct,rt,5xx".to_owned());
-    twilio.send(&OutboundMessage { media_urls, status_callback, ..message() }).await.unwrap();
+    let sent = twilio.send(&OutboundMessage { media_urls, status_callback, ..message() }).await.unwrap();
     twilio.find_sent(&message(), EPOCH).await.unwrap();
+    MessageSender::price(&twilio, &sent.external_id).await.unwrap();
     let placed = twilio.place(&OutboundCall { detect_voicemail: true, ..call() }).await.unwrap();
     twilio.find_placed(&call(), EPOCH).await.unwrap();
+    VoiceCaller::price(&twilio, &placed.call_sid).await.unwrap();
     // It still rings, so this is refused, after the request has been seen.
     twilio.redirect(&placed.call_sid, "<Response><Hangup/></Response>").await.unwrap_err();
     twilio.hang_up(&placed.call_sid).await.unwrap();
+    assert_eq!((emulator.received().len(), emulator.problems()), (8, vec![]));
+}
 
-    let spec = spec();
-    let checked: Vec<(String, Vec<String>)> = emulator
-        .received()
-        .into_iter()
-        .map(|request| {
-            let url = format!("https://api.twilio.com{}", request.target);
-            let problems = spec.check(&request.method, &url, request.content_type.as_deref(), &request.body);
-            let path = request.target.split('?').next().unwrap_or_default().to_owned();
-            (format!("{} {}", request.method, path.replace(placed.call_sid.as_str(), "CA")), problems)
-        })
-        .collect();
-    let account = "/2010-04-01/Accounts/AC00000000000000000000000000000001";
-    let expected =
-        ["POST Messages", "GET Messages", "POST Calls", "GET Calls", "POST Calls/CA", "POST Calls/CA"];
-    let expected = expected.map(|request| {
-        let (method, resource) = request.split_once(' ').unwrap();
-        (format!("{method} {account}/{resource}.json"), Vec::new())
-    });
-    assert_eq!(checked, expected);
+#[tokio::test]
+async fn a_request_that_the_vendor_does_not_describe_is_noticed() {
+    let (emulator, _) = emulator().await;
+    let url = format!("{}/2010-04-01/Accounts/{}/Mesages.json", emulator.settings.base_url, "A".repeat(34));
+    let (method, headers, body) = (Method::GET, HeaderMap::new(), Vec::new());
+    let client = HttpClient::new(Limits::default());
+    client.send(HttpRequest { method, url, headers, body }).await.unwrap();
+    assert_eq!(emulator.problems().len(), 1);
 }
 
 #[derive(Deserialize)]
@@ -190,6 +125,7 @@ async fn a_text_is_accepted_over_a_real_socket() {
 #[case(Fault::Status(503), "unknown")]
 #[case(Fault::Status(429), "rate limited")]
 #[case(Fault::Status(401), "unauthorized")]
+#[case(Fault::Status(402), "rejected")]
 #[case(Fault::Status(302), "rejected")]
 #[case(Fault::Status(404), "rejected")]
 #[tokio::test]
@@ -212,6 +148,11 @@ async fn a_look_up_that_fails_changes_nothing(#[case] fault: Fault, #[case] expe
     let (_emulator, twilio) = failing(fault).await;
     assert_eq!(kind(&twilio.find_sent(&message(), EPOCH).await.unwrap_err()), expected);
     assert_eq!(kind(&twilio.find_placed(&call(), EPOCH).await.unwrap_err()), expected);
+    let (message, call) = (format!("SM{}", "a".repeat(32)), format!("CA{}", "a".repeat(32)));
+    let price = MessageSender::price(&twilio, &message.parse().unwrap()).await;
+    assert_eq!(kind(&price.unwrap_err()), expected);
+    let price = VoiceCaller::price(&twilio, &call.parse().unwrap()).await;
+    assert_eq!(kind(&price.unwrap_err()), expected);
 }
 
 #[tokio::test]

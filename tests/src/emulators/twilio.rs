@@ -1,4 +1,5 @@
-//! Twilio's REST API on a socket: the simulated carrier behind an HTTP server that can also fail.
+//! Twilio's REST API on a socket: the simulated carrier behind an HTTP server that can also fail, and that holds
+//! every request against the vendor's own document.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,9 +7,10 @@ use anyhow::Context;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64;
 use relay_providers::Secret;
 use relay_providers::http::HttpRequest;
 use relay_providers::simulated::{Carrier, CarrierSettings, Hooks};
@@ -19,8 +21,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::openapi::Spec;
+
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 const TOKEN: &str = "token-of-the-emulator";
+const KEY: &str = "SK00000000000000000000000000000001";
+const KEY_SECRET: &str = "secret-of-the-key";
 const MEBIBYTE: usize = 1024 * 1024;
 
 /// How an exchange goes wrong.
@@ -50,6 +56,15 @@ pub struct Received {
     pub body: Vec<u8>,
 }
 
+/// Which exchanges a fault hits.
+type Hits = fn(&Received) -> bool;
+
+/// The vendor's document of the API, cut down to the operations that matter here.
+#[must_use]
+pub fn spec() -> Spec {
+    Spec::load(include_str!("../fixtures/twilio_api_v2010.json")).expect("the fixture is an OpenAPI document")
+}
+
 /// A running emulator; stops when it is dropped.
 pub struct Emulator {
     pub carrier: Arc<Carrier>,
@@ -62,7 +77,7 @@ pub struct Emulator {
 
 struct Shared {
     carrier: Arc<Carrier>,
-    fault: Mutex<Fault>,
+    fault: Mutex<(Fault, Hits)>,
     received: Mutex<Vec<Received>>,
 }
 
@@ -81,7 +96,7 @@ impl Emulator {
         carrier.attach(number, hooks);
         let shared = Arc::new(Shared {
             carrier: Arc::clone(&carrier),
-            fault: Mutex::default(),
+            fault: Mutex::new((Fault::None, |_| true)),
             received: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.context("bind the emulator")?;
@@ -98,7 +113,12 @@ impl Emulator {
 
     /// From here on, exchanges go wrong in this way.
     pub fn fail(&self, fault: Fault) {
-        *self.shared.fault.lock().expect("no test panics while it holds the lock") = fault;
+        self.fail_at(|_| true, fault);
+    }
+
+    /// From here on, these exchanges go wrong in this way, and no others.
+    pub fn fail_at(&self, hits: fn(&Received) -> bool, fault: Fault) {
+        *self.shared.fault.lock().expect("no test panics while it holds the lock") = (fault, hits);
     }
 
     /// Every request so far.
@@ -106,19 +126,46 @@ impl Emulator {
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().expect("no test panics while it holds the lock").clone()
     }
+
+    /// What an adapter needs that has a standard API key, which may not ask what the account is.
+    #[must_use]
+    pub fn key_settings(&self) -> Settings {
+        let auth = Auth::ApiKey { sid: KEY.to_owned(), secret: Secret::new(KEY_SECRET) };
+        Settings { auth, ..self.settings.clone() }
+    }
+
+    /// Everything so far that the vendor's document does not allow.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let spec = spec();
+        let check = |request: Received| {
+            let Received { method, target, content_type, body } = request;
+            let url = format!("https://api.twilio.com{target}");
+            let problems = spec.check(&method, &url, content_type.as_deref(), &body);
+            problems.into_iter().map(move |problem| format!("{method} {target}: {problem}"))
+        };
+        self.received().into_iter().flat_map(check).collect()
+    }
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let body = to_bytes(body, MEBIBYTE).await.unwrap_or_default().to_vec();
     let content_type =
         parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (method, target) = (parts.method.to_string(), parts.uri.to_string());
     let received = Received { method, target, content_type, body: body.clone() };
+    let (fault, hits) = *shared.fault.lock().expect("no test panics while it holds the lock");
+    let fault = if hits(&received) { fault } else { Fault::None };
     shared.received.lock().expect("no test panics while it holds the lock").push(received);
-    let fault = *shared.fault.lock().expect("no test panics while it holds the lock");
     if let Fault::Status(status) = fault {
         return StatusCode::from_u16(status).expect("tests use real statuses").into_response();
+    }
+    if parts.headers.get(AUTHORIZATION) == Some(&basic(KEY, KEY_SECRET)) {
+        if parts.uri.path() == format!("/2010-04-01/Accounts/{ACCOUNT}.json") {
+            return (StatusCode::UNAUTHORIZED, r#"{"code":20003,"status":401}"#).into_response();
+        }
+        parts.headers.insert(AUTHORIZATION, basic(ACCOUNT, TOKEN));
     }
     let url = format!("http://emulator{}", parts.uri);
     let taken =
@@ -137,4 +184,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         Fault::Garbage => (StatusCode::CREATED, "<html>It works!</html>").into_response(),
         Fault::Flood => (StatusCode::CREATED, vec![b' '; MEBIBYTE + 1]).into_response(),
     }
+}
+
+fn basic(user: &str, password: &str) -> HeaderValue {
+    let credentials = BASE64.encode(format!("{user}:{password}").as_bytes());
+    HeaderValue::try_from(format!("Basic {credentials}"))
+        .expect("base64 has only characters that a header may have")
 }

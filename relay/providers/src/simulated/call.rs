@@ -50,11 +50,20 @@ pub(super) struct Utterance {
     pub(super) is_filler: bool,
 }
 
+/// A second telephone that a call was put through to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Dialled {
+    pub(super) number: PhoneNumber,
+    /// What only that telephone heard, before it was joined with the call.
+    pub(super) told: Vec<String>,
+}
+
 /// What can be seen of a call from outside.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     pub(super) status: CallStatus,
     pub(super) heard: Vec<Utterance>,
+    pub(super) dialled: Vec<Dialled>,
     pub(super) answered: Option<Timestamp>,
     pub(super) ended: Option<Timestamp>,
 }
@@ -97,7 +106,13 @@ impl Call {
         instructions: Instructions,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, received) = mpsc::channel(QUEUED_COMMANDS);
-        let view = View { status: CallStatus::Queued, heard: Vec::new(), answered: None, ended: None };
+        let view = View {
+            status: CallStatus::Queued,
+            heard: Vec::new(),
+            dialled: Vec::new(),
+            answered: None,
+            ended: None,
+        };
         let call = Self {
             sid: random_sid("CA").parse().expect("letters and digits are a call sid"),
             from: from.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shared::ids::CallSid;
-use shared::model::{CallStatus, PhoneNumber};
+use shared::model::{CallStatus, Channel, PhoneNumber};
 use tokio::sync::mpsc;
 
 use super::call::{Call, Command, Instructions};
@@ -31,7 +31,7 @@ const UPDATE_FIELDS: &str = "Url Method Status FallbackUrl FallbackMethod Twiml"
 /// `POST Calls.json`
 pub(super) fn create(carrier: &Arc<Carrier>, form: &Fields) -> Answer {
     form.only(CREATE_FIELDS)?;
-    let (from, to) = parties(carrier, form, [21201, 21213, 21210])?;
+    let (from, to) = parties(carrier, Channel::Voice, form, [21201, 21213, 21210])?;
     let instructions = instructions(form)?.ok_or(Refusal::bad_request(21205, "Url parameter is required"))?;
     let (mut call, commands) = Call::new(&from, &to, instructions);
     let events: Vec<String> = form.all("StatusCallbackEvent").map(str::to_owned).collect();
@@ -146,7 +146,8 @@ impl Carrier {
         from: &PhoneNumber,
         to: &PhoneNumber,
     ) -> Result<PlacedCall, LineError> {
-        let hooks = self.state().hooks.get(to).cloned().ok_or(LineError::NotOurNumber)?;
+        let hooks = self.state().numbers.get(to).map(|owned| owned.hooks.clone());
+        let hooks = hooks.ok_or(LineError::NotOurNumber)?;
         let (call, commands) = Call::to_us((from, to), hooks.voice_url, hooks.status_url);
         let call = self.connect(call, commands)?;
         settle(&call).await

@@ -36,13 +36,13 @@ pub(super) struct Leg {
 }
 
 /// What comes after a document.
-enum Next {
+pub(super) enum Next {
     Document(Source),
     Over(CallStatus),
 }
 
 /// Where a document comes from, and what is told when it is asked for.
-struct Source {
+pub(super) struct Source {
     instructions: Instructions,
     extra: Form,
 }
@@ -79,8 +79,7 @@ impl Leg {
             }
             self.answer();
         }
-        let source = Source { instructions: self.call.instructions.clone(), extra: Form::new() };
-        self.follow(source).await
+        self.follow(Source::of(self.call.instructions.clone())).await
     }
 
     /// Rings until the person picks up, or the call is over before it began.
@@ -169,6 +168,7 @@ impl Leg {
                     None
                 }
                 Verb::Connect { action, relay } => self.relay(action, &relay).await,
+                Verb::Dial(dial) => self.dial(dial).await,
                 Verb::Record { action } => self.record(action).await,
                 Verb::Redirect(url) => Some(Next::Document(Source::url(url, Form::new()))),
                 Verb::Hangup | Verb::Reject { .. } => Some(Next::Over(CallStatus::Completed)),
@@ -192,17 +192,10 @@ impl Leg {
         ];
         match hangup {
             Hangup::Redirected(instructions) => {
-                return Some(Next::Document(Source { instructions, extra: Form::new() }));
+                return Some(Next::Document(Source::of(instructions)));
             }
             Hangup::ByPerson | Hangup::ByAccount | Hangup::OutOfTime => {
-                self.call.view.send_modify(|view| view.ended = Some(Timestamp::now()));
-                self.see(CallStatus::Completed);
-                if let Some(url) = action {
-                    let mut form = self.call.form(&self.carrier);
-                    form.extend(extra);
-                    self.carrier.tell(&url, &form).await;
-                }
-                return Some(Next::Over(CallStatus::Completed));
+                return Some(self.leave(action, extra).await);
             }
             Hangup::ByRelay { handoff } => extra.extend(handoff.map(|text| ("HandoffData", text))),
             Hangup::Failed { code, message } => {
@@ -210,6 +203,18 @@ impl Leg {
             }
         }
         action.map(|url| Next::Document(Source::url(url, extra)))
+    }
+
+    /// The call is over while `action` still waits for news of it.
+    pub(super) async fn leave(&self, action: Option<String>, extra: Form) -> Next {
+        self.call.view.send_modify(|view| view.ended = Some(Timestamp::now()));
+        self.see(CallStatus::Completed);
+        if let Some(url) = action {
+            let mut form = self.call.form(&self.carrier);
+            form.extend(extra);
+            self.carrier.tell(&url, &form).await;
+        }
+        Next::Over(CallStatus::Completed)
     }
 
     /// Takes down one thing that the person says.
@@ -221,7 +226,7 @@ impl Leg {
                 match self.commands.recv().await {
                     Some(Command::Say(_)) => return None,
                     Some(Command::Redirect(instructions)) => {
-                        return Some(Next::Document(Source { instructions, extra: Form::new() }));
+                        return Some(Next::Document(Source::of(instructions)));
                     }
                     Some(Command::HangUp | Command::End) | None => {
                         return Some(Next::Over(CallStatus::Completed));
@@ -294,7 +299,11 @@ impl Leg {
 }
 
 impl Source {
-    fn url(url: String, extra: Form) -> Self {
+    pub(super) fn of(instructions: Instructions) -> Self {
+        Self { instructions, extra: Form::new() }
+    }
+
+    pub(super) fn url(url: String, extra: Form) -> Self {
         Self { instructions: Instructions::Url(url), extra }
     }
 }

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Carrier, calls, sms};
+use super::{Carrier, calls, numbers, sms};
 use crate::http::{HttpRequest, HttpResponse};
 
 /// A status and JSON.
@@ -78,30 +78,50 @@ pub(super) fn answer(carrier: &Arc<Carrier>, request: &HttpRequest) -> HttpRespo
         (status, json!({ "code": code, "message": message, "more_info": more_info, "status": status }))
     });
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-    HttpResponse { status, headers, body: body.to_string().into_bytes() }
+    let body = if status == 204 { Vec::new() } else { body.to_string().into_bytes() };
+    HttpResponse { status, headers, body }
 }
 
 fn route(carrier: &Arc<Carrier>, request: &HttpRequest) -> Answer {
     authorize(carrier, request)?;
     let url = Url::parse(&request.url).map_err(|_| Refusal::NOT_FOUND)?;
-    let account = format!("/2010-04-01/Accounts/{}/", carrier.settings.account_sid);
+    let account = format!("/2010-04-01/Accounts/{}", carrier.settings.account_sid);
     let path = url.path().strip_prefix(&account).and_then(|path| path.strip_suffix(".json"));
-    let (resource, sid) = match path.ok_or(Refusal::NOT_FOUND)?.split_once('/') {
-        Some((resource, sid)) => (resource, Some(sid)),
-        None => (path.unwrap_or_default(), None),
-    };
+    let parts: Vec<&str> = path.ok_or(Refusal::NOT_FOUND)?.splitn(3, '/').collect();
     let form = || Fields::parse(&request.body);
     let query = || Fields::parse(url.query().unwrap_or_default().as_bytes());
-    match (&request.method, resource, sid) {
-        (&Method::POST, "Messages", None) => sms::create(carrier, &form()),
-        (&Method::GET, "Messages", None) => sms::list(carrier, &query()),
-        (&Method::GET, "Messages", Some(sid)) => sms::fetch(carrier, sid),
-        (&Method::POST, "Calls", None) => calls::create(carrier, &form()),
-        (&Method::GET, "Calls", None) => calls::list(carrier, &query()),
-        (&Method::GET, "Calls", Some(sid)) => calls::fetch(carrier, sid),
-        (&Method::POST, "Calls", Some(sid)) => calls::update(carrier, sid, &form()),
+    match (&request.method, parts.as_slice()) {
+        (&Method::GET, [""]) => Ok((200, fetch_account(carrier))),
+        (&Method::POST, ["", "Messages"]) => sms::create(carrier, &form()),
+        (&Method::GET, ["", "Messages"]) => sms::list(carrier, &query()),
+        (&Method::GET, ["", "Messages", sid]) => sms::fetch(carrier, sid),
+        (&Method::POST, ["", "Calls"]) => calls::create(carrier, &form()),
+        (&Method::GET, ["", "Calls"]) => calls::list(carrier, &query()),
+        (&Method::GET, ["", "Calls", sid]) => calls::fetch(carrier, sid),
+        (&Method::POST, ["", "Calls", sid]) => calls::update(carrier, sid, &form()),
+        (&Method::GET, ["", "AvailablePhoneNumbers", kind]) => {
+            let country = kind.strip_suffix("/Local").ok_or(Refusal::NOT_FOUND)?;
+            numbers::search(carrier, country, &query())
+        }
+        (&Method::POST, ["", "IncomingPhoneNumbers"]) => numbers::buy(carrier, &form()),
+        (&Method::GET, ["", "IncomingPhoneNumbers"]) => numbers::list(carrier, &query()),
+        (&Method::GET, ["", "IncomingPhoneNumbers", sid]) => numbers::fetch(carrier, sid),
+        (&Method::POST, ["", "IncomingPhoneNumbers", sid]) => numbers::update(carrier, sid, &form()),
+        (&Method::DELETE, ["", "IncomingPhoneNumbers", sid]) => numbers::release(carrier, sid),
         _ => Err(Refusal::NOT_FOUND),
     }
+}
+
+fn fetch_account(carrier: &Carrier) -> Value {
+    let sid = &carrier.settings.account_sid;
+    json!({
+        "friendly_name": "Simulated account",
+        "owner_account_sid": sid,
+        "sid": sid,
+        "status": "active",
+        "type": "Full",
+        "uri": format!("/2010-04-01/Accounts/{sid}.json"),
+    })
 }
 
 fn authorize(carrier: &Carrier, request: &HttpRequest) -> Result<(), Refusal> {
@@ -130,7 +150,7 @@ pub(super) fn page(carrier: &Carrier, resource: &str, query: &Fields, entries: &
         carrier.uri(&format!("{resource}.json?{query}"))
     };
     let body = json!({
-        resource.to_lowercase(): shown,
+        snake_case(resource): shown,
         "first_page_uri": uri(0),
         "previous_page_uri": (number > 0).then(|| uri(number - 1)),
         "uri": uri(number),
@@ -141,6 +161,14 @@ pub(super) fn page(carrier: &Carrier, resource: &str, query: &Fields, entries: &
         "end": end.saturating_sub(1),
     });
     Ok((200, body))
+}
+
+fn snake_case(name: &str) -> String {
+    let mut words = name.to_owned();
+    for letter in 'A'..='Z' {
+        words = words.replace(letter, &format!("_{}", letter.to_ascii_lowercase()));
+    }
+    words.trim_start_matches('_').to_owned()
 }
 
 impl Carrier {

@@ -4,6 +4,7 @@ use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
+use shared::model::PhoneNumber;
 
 /// One instruction to the carrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) enum Verb {
         action: Option<String>,
         relay: Relay,
     },
+    /// Puts the call through to another telephone.
+    Dial(Dial),
     Record {
         action: Option<String>,
     },
@@ -37,6 +40,17 @@ pub(super) struct Relay {
     pub(super) welcome_greeting: Option<String>,
     pub(super) language: Option<String>,
     pub(super) parameters: Vec<(String, String)>,
+}
+
+/// `<Dial>` of one number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Dial {
+    pub(super) number: PhoneNumber,
+    pub(super) caller_id: Option<PhoneNumber>,
+    /// Says what the called telephone hears before it is joined with the call.
+    pub(super) whisper: Option<String>,
+    pub(super) time_limit: Option<u64>,
+    pub(super) action: Option<String>,
 }
 
 /// The text is no TwiML document.
@@ -78,12 +92,24 @@ fn verb(element: Element) -> Verb {
             Some(child) => Verb::Connect { action: element.attribute("action"), relay: relay(child) },
             None => Verb::Other(element.name),
         },
+        "Dial" => dial(&element).map_or(Verb::Other(element.name), Verb::Dial),
         "Record" => Verb::Record { action: element.attribute("action") },
         "Redirect" => Verb::Redirect(element.text.trim().to_owned()),
         "Reject" => Verb::Reject { busy: element.attribute("reason").as_deref() == Some("busy") },
         "Hangup" => Verb::Hangup,
         _ => Verb::Other(element.name),
     }
+}
+
+fn dial(element: &Element) -> Option<Dial> {
+    let child = element.children.iter().find(|child| child.name == "Number");
+    Some(Dial {
+        number: child.map_or(&element.text, |child| &child.text).trim().parse().ok()?,
+        caller_id: element.attribute("callerId").and_then(|number| number.parse().ok()),
+        whisper: child.and_then(|child| child.attribute("url")),
+        time_limit: element.attribute("timeLimit").and_then(|seconds| seconds.parse().ok()),
+        action: element.attribute("action"),
+    })
 }
 
 fn relay(element: &Element) -> Relay {
@@ -201,6 +227,10 @@ mod tests {
         Verb::Say("This call may be recorded.".into()), Verb::Pause { seconds: 1 }, Verb::Hangup])]
     #[case("record-voicemail", vec![Verb::Record { action: Some("https://r.example/done".into()) }])]
     #[case("gather", vec![Verb::Other("Gather".into()), Verb::Redirect("https://r.example/again".into())])]
+    #[case("dial-number", vec![Verb::Dial(Dial {
+        number: "+15558675310".parse().unwrap(), caller_id: "+15017122661".parse().ok(), whisper: None,
+        time_limit: Some(3600), action: Some("https://r.example/dialed".into()) })])]
+    #[case("dial-sip", vec![Verb::Other("Dial".into())])]
     #[case("reject", vec![Verb::Reject { busy: true }])]
     #[case("connect-stream", vec![Verb::Other("Connect".into())])]
     #[case("empty-voice", vec![])]

@@ -53,7 +53,7 @@ pub(super) fn random_sid(kind: &str) -> String {
     format!("{kind}{}", random_hex())
 }
 
-fn random_hex() -> String {
+pub(super) fn random_hex() -> String {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).expect("the operating system has random numbers");
     HEXLOWER.encode(&bytes)

@@ -87,6 +87,12 @@ pub fn hang_up_request(settings: &Settings, call: &CallSid) -> HttpRequest {
     rest::post(settings, &format!("Calls/{call}.json"), &[("Status", "completed")])
 }
 
+/// Asks for one call.
+#[must_use]
+pub fn price_request(settings: &Settings, call: &CallSid) -> HttpRequest {
+    rest::get(settings, &format!("Calls/{call}.json"), &[])
+}
+
 /// Reads the answer to [`redirect_request`].
 pub fn parse_updated(answer: &HttpResponse) -> Result<(), ProviderError> {
     rest::read::<Entry>(answer).map(drop)
@@ -111,6 +117,7 @@ impl From<Entry> for PlacedCall {
 mod tests {
     use rstest::rstest;
     use serde_json::json;
+    use shared::model::Micros;
 
     use super::super::fixture::{answer, example, pairs, recorded, settings, shape};
     use super::*;
@@ -175,6 +182,12 @@ mod tests {
             status: CallStatus::Completed,
         };
         assert_eq!(parse_placed(&answer(201, &example("call_created"))).unwrap(), placed);
+    }
+
+    #[test]
+    fn the_price_of_a_call_is_read() {
+        let price = rest::parse_price(&answer(200, &example("call_fetched"))).unwrap();
+        assert_eq!(price, Some((Micros(200_000), "USD".to_owned())));
     }
 
     #[rstest]

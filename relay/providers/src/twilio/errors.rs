@@ -24,6 +24,11 @@ pub(super) fn of_answer(answer: &HttpResponse) -> ProviderError {
     match (answer.status, refusal.code) {
         // https://www.twilio.com/docs/api/errors/20429: a request that is answered so was never processed.
         (429, _) | (_, Some(20429)) => ProviderError::RateLimited { retry_after: retry_after(answer) },
+        (402, _) => ProviderError::Rejected {
+            code,
+            problem: "the account's balance does not cover it; add funds in the provider's console",
+            retryable: false,
+        },
         (401 | 403, _) | (_, Some(20003)) => ProviderError::Unauthorized {
             code,
             problem: "the account's credentials are wrong or lack the right; check the account SID and the token or key",
@@ -78,7 +83,9 @@ const MEANINGS: &[(&[u32], &str, bool)] = &[
     (&[21617], "the text is longer than 1,600 characters; shorten or split it", false),
     (&[21620], "a media address is not valid; give a public https address", false),
     (&[21623], "there are more than ten media; send fewer", false),
+    (&[21655, 21656], "the template's name or its variables are not valid; check them in the provider's console", false),
     (&[21703, 21704, 21705], "the messaging service has no usable sender; check it in the provider's console", false),
+    (&[21910], "sender and recipient are not on the same channel", false),
     (&[30001, 30017], "the provider's queue or the network is congested; try again later", true),
     (&[30003], "the recipient's phone is switched off or out of reach; try again later", true),
     (&[30004, 30007], "the message was blocked or filtered by the carrier; do not repeat the same text", false),
@@ -95,6 +102,7 @@ const MEANINGS: &[(&[u32], &str, bool)] = &[
     (&[30640], "the recipient is on a list of known litigators; do not send", false),
     (&[32018], "the instructions for the call are longer than 4,000 characters", false),
     (&[63003, 63024], "the recipient has no WhatsApp account under this number", false),
+    (&[63007], "the account has no WhatsApp sender with this number; register it in the provider's console", false),
     (&[63015], "the recipient has not joined the WhatsApp sandbox", false),
     (&[63016], "the 24-hour window of the WhatsApp conversation is over; send an approved template instead", false),
     (&[63018, 63038], "the limit of this WhatsApp sender or account is reached; try again later", true),
@@ -121,6 +129,7 @@ mod tests {
     #[case(400, 99999, "Rejected")]
     #[case(404, 20404, "Rejected")]
     #[case(302, 0, "Rejected")]
+    #[case(402, 0, "Rejected")]
     #[case(401, 20003, "Unauthorized")]
     #[case(403, 20003, "Unauthorized")]
     #[case(429, 20429, "RateLimited")]

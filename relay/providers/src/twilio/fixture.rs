@@ -57,6 +57,11 @@ pub(super) fn shape(request: &HttpRequest) -> (String, String, Pairs, Vec<(Strin
 }
 
 impl Recorded {
+    /// What the request asks for: its method and its address.
+    pub(super) fn target(&self) -> (String, String) {
+        (self.method.clone(), self.url.clone())
+    }
+
     pub(super) fn shape(self) -> (String, String, Pairs, Vec<(String, String)>) {
         let mut headers: Vec<(String, String)> =
             self.headers.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect();

@@ -1,10 +1,12 @@
 //! `Messages`: <https://www.twilio.com/docs/messaging/api/message-resource>.
 
 use serde::Deserialize;
+use serde_json::json;
 use shared::ids::ExternalId;
-use shared::model::{MessageStatus, Micros, Timestamp};
+use shared::model::{Channel, MessageStatus, PhoneNumber, Timestamp};
 
-use super::{Settings, rest};
+use super::Settings;
+use super::rest::{self, Price};
 use crate::http::{HttpRequest, HttpResponse};
 use crate::{Accepted, OutboundMessage, ProviderError};
 
@@ -38,12 +40,32 @@ struct Page {
 /// Creates the message.
 #[must_use]
 pub fn send_request(settings: &Settings, message: &OutboundMessage) -> HttpRequest {
-    let mut form = vec![("To", message.to.as_str())];
+    let (from, to) = (address(message.channel, &message.from), address(message.channel, &message.to));
+    let vars = message.template.as_ref().map(|template| json!(template.vars).to_string());
+    let mut form = vec![("To", to.as_str())];
     form.extend(message.status_callback.iter().map(|url| ("StatusCallback", url.as_str())));
-    form.push(("From", message.from.as_str()));
-    form.push(("Body", &message.body));
-    form.extend(message.media_urls.iter().map(|url| ("MediaUrl", url.as_str())));
+    form.extend(vars.iter().filter(|vars| *vars != "{}").map(|vars| ("ContentVariables", vars.as_str())));
+    form.push(("From", &from));
+    match &message.template {
+        Some(template) => form.push(("ContentSid", &template.id)),
+        None => {
+            form.push(("Body", &message.body));
+            form.extend(message.media_urls.iter().map(|url| ("MediaUrl", url.as_str())));
+        }
+    }
     rest::post(settings, "Messages.json", &form)
+}
+
+/// What Twilio would take and WhatsApp would not deliver.
+pub fn check(message: &OutboundMessage) -> Result<(), ProviderError> {
+    if message.channel == Channel::Whatsapp && message.media_urls.len() > 1 {
+        return Err(ProviderError::Rejected {
+            code: None,
+            problem: "a WhatsApp message carries one medium at most; send the others in messages of their own",
+            retryable: false,
+        });
+    }
+    Ok(())
 }
 
 /// Reads the answer to [`send_request`].
@@ -54,8 +76,8 @@ pub fn parse_sent(answer: &HttpResponse) -> Result<Accepted, ProviderError> {
 /// Asks for the newest messages between the two numbers.
 #[must_use]
 pub fn find_request(settings: &Settings, message: &OutboundMessage) -> HttpRequest {
-    let query = [("To", message.to.as_str()), ("From", message.from.as_str())];
-    rest::list(settings, "Messages.json", &query)
+    let (from, to) = (address(message.channel, &message.from), address(message.channel, &message.to));
+    rest::list(settings, "Messages.json", &[("To", to.as_str()), ("From", from.as_str())])
 }
 
 /// Reads the answer to [`find_request`]: the first one with this text since `not_before`.
@@ -69,21 +91,40 @@ pub fn parse_found(
         entry.date_created.as_deref().is_some_and(|created| rest::is_recent(created, not_before))
     };
     let found = rest::pick(page.messages, page.next_page_uri.is_some(), is_recent, |entry| {
-        let text = entry.body.as_deref().unwrap_or_default();
-        text.strip_prefix(TRIAL_PREFIX).unwrap_or(text).trim() == message.body.trim()
+        says(entry.body.as_deref().unwrap_or_default(), message)
     });
     Ok(found?.map(Accepted::from))
 }
 
+/// Asks for one message.
+#[must_use]
+pub fn price_request(settings: &Settings, message: &ExternalId) -> HttpRequest {
+    rest::get(settings, &format!("Messages/{message}.json"), &[])
+}
+
+fn address(channel: Channel, number: &PhoneNumber) -> String {
+    match channel {
+        Channel::Whatsapp => format!("whatsapp:{number}"),
+        Channel::Sms | Channel::Email | Channel::Voice => number.to_string(),
+    }
+}
+
+/// Whether a listed text is what the message says. A template is kept by the provider, so that of its text only what
+/// went into the gaps is known.
+fn says(text: &str, message: &OutboundMessage) -> bool {
+    match &message.template {
+        Some(template) => template.vars.values().all(|value| text.contains(value.as_str())),
+        None => text.strip_prefix(TRIAL_PREFIX).unwrap_or(text).trim() == message.body.trim(),
+    }
+}
+
 impl From<Entry> for Accepted {
     fn from(entry: Entry) -> Self {
-        let price = entry.price.and_then(|price| price.parse::<Micros>().ok());
         Self {
             external_id: entry.sid,
             status: entry.status.as_deref().map_or(MessageStatus::Accepted, status),
             segments: entry.num_segments.and_then(|number| number.parse().ok()),
-            // Twilio shows what it takes from the balance, as a negative amount.
-            cost: price.map(|Micros(price)| Micros(price.abs())).zip(entry.price_unit),
+            cost: Price { price: entry.price, price_unit: entry.price_unit }.amount(),
         }
     }
 }
@@ -103,21 +144,47 @@ fn status(word: &str) -> MessageStatus {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use rstest::rstest;
     use serde_json::json;
+    use shared::model::Micros;
 
     use super::super::fixture::{answer, example, pairs, recorded, settings, shape};
     use super::*;
+    use crate::Template;
     use crate::error::Cause;
 
     fn message(body: &str) -> OutboundMessage {
         OutboundMessage {
+            channel: Channel::Sms,
             from: "+15017122661".parse().unwrap(),
             to: "+15558675310".parse().unwrap(),
             body: body.to_owned(),
             media_urls: Vec::new(),
+            template: None,
             status_callback: None,
         }
+    }
+
+    fn template() -> OutboundMessage {
+        let id = format!("HX{}", "d".repeat(32));
+        let vars = BTreeMap::from([("1".to_owned(), "Zoë".to_owned())]);
+        let media_urls = vec!["https://x/a.png".to_owned()];
+        let template = Some(Template { id, vars });
+        OutboundMessage { channel: Channel::Whatsapp, template, media_urls, ..message("not sent") }
+    }
+
+    /// The same with the variables' JSON in one form: the SDK spaces and escapes it otherwise.
+    fn with_plain_variables(form: Vec<(String, String)>) -> Vec<(String, String)> {
+        let plain = |(name, value): (String, String)| match name.as_str() {
+            "ContentVariables" => {
+                let vars = serde_json::from_str::<serde_json::Value>(&value).unwrap().to_string();
+                (name, vars)
+            }
+            _ => (name, value),
+        };
+        form.into_iter().map(plain).collect()
     }
 
     fn listed(created: &str, body: &str, more: bool) -> HttpResponse {
@@ -143,6 +210,38 @@ mod tests {
     }
 
     #[test]
+    fn a_template_is_sent_over_whatsapp_as_the_sdk_sends_it() {
+        let sent = pairs(&send_request(&settings(), &template()));
+        let recorded = recorded("twilio.whatsapp-template").form;
+        assert_eq!(with_plain_variables(sent), with_plain_variables(recorded));
+    }
+
+    #[test]
+    fn a_template_without_gaps_has_no_variables() {
+        let bare = template().template.map(|template| Template { vars: BTreeMap::new(), ..template });
+        let form = pairs(&send_request(&settings(), &OutboundMessage { template: bare, ..template() }));
+        assert_eq!(form.iter().find(|(name, _)| name == "ContentVariables"), None);
+    }
+
+    #[rstest]
+    #[case(Channel::Whatsapp, 1, true)]
+    #[case(Channel::Whatsapp, 2, false)]
+    #[case(Channel::Sms, 2, true)]
+    fn whatsapp_takes_one_medium(#[case] channel: Channel, #[case] media: usize, #[case] taken: bool) {
+        let media_urls = vec!["https://x/a.png".to_owned(); media];
+        assert_eq!(check(&OutboundMessage { channel, media_urls, ..message("x") }).is_ok(), taken);
+    }
+
+    #[rstest]
+    #[case("Dear Zoë, it is ready.", true)]
+    #[case("Dear Ann, it is ready.", false)]
+    fn a_template_is_found_by_what_fills_its_gaps(#[case] body: &str, #[case] found: bool) {
+        let answer = listed("Fri, 24 May 2019 17:44:46 +0000", body, false);
+        let result = parse_found(&answer, &template(), "2019-05-24T17:44:46Z".parse().unwrap());
+        assert_eq!(result.unwrap().is_some(), found);
+    }
+
+    #[test]
     fn a_look_up_asks_for_the_newest_between_two_numbers() {
         let request = find_request(&settings(), &message("x"));
         assert_eq!(
@@ -150,6 +249,16 @@ mod tests {
             "https://api.twilio.com/2010-04-01/Accounts/ACaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/Messages.json\
              ?To=%2B15558675310&From=%2B15017122661&PageSize=200"
         );
+    }
+
+    #[rstest]
+    #[case(example("message_fetched"), Some((Micros(7_500), "USD".to_owned())))]
+    #[case(example("message_created"), None)]
+    fn a_price_is_read_once_it_is_known(
+        #[case] message: serde_json::Value,
+        #[case] price: Option<(Micros, String)>,
+    ) {
+        assert_eq!(rest::parse_price(&answer(200, &message)).unwrap(), price);
     }
 
     #[test]

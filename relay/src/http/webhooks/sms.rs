@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::services::inbox::{self, InboundMessage};
 
 /// Twilio's own limit for the pictures of one message.
-const MAX_MEDIA: usize = 10;
+pub(super) const MAX_MEDIA: usize = 10;
 
 /// Answers 200 only once the message is stored and synced.
 pub(in crate::http) async fn receive(State(app): State<App>, signed: Signed) -> Response {
@@ -37,7 +37,8 @@ fn read(signed: &Signed) -> Result<InboundMessage, StatusCode> {
     })
 }
 
-fn media(signed: &Signed, at: usize) -> Option<Media> {
+/// One of the media that came with a message.
+pub(super) fn media(signed: &Signed, at: usize) -> Option<Media> {
     let kind = signed.field(&format!("MediaContentType{at}")).unwrap_or("application/octet-stream");
     Some(Media {
         url: signed.field(&format!("MediaUrl{at}"))?.to_owned(),

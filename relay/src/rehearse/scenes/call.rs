@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use shared::protocol::{SimulateAnswer, WatchNumber};
 
-use super::{Person, number, text_of};
+use super::{Person, some_number, text_of};
 use crate::rehearse::agent::Agent;
 use crate::rehearse::report::Report;
 use crate::rehearse::stage::Stage;
@@ -18,7 +18,7 @@ const SECOND_ANSWER: &str = "Eight is fine. Press one if you want a reminder.";
 const GOODBYE: &str = "It is noted. Thank you, goodbye!";
 
 pub(super) async fn play(stage: &Stage, agent: &mut Agent, report: &mut Report) -> anyhow::Result<()> {
-    let telephone = number("+12025550162")?;
+    let telephone = some_number()?;
     stage.carrier.call(WatchNumber { number: telephone.clone() }).await?;
     let wanted = json!({ "to": telephone.as_str(), "greeting": GREETING, "responder": "agent" });
     let placed = agent.call("comms_make_call", wanted).await?;

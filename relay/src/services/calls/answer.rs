@@ -1,13 +1,15 @@
 //! Answering the carrier: what a call that is connected to us should do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
+use relay_core::delivery;
 use relay_core::twiml::{self, RelayTwiml};
-use relay_store::call_logs::{self, CallLog};
+use relay_store::call_logs::{self, CallLog, CallStatusChange};
 use relay_store::webhook_events;
 use shared::ids::{AgentId, CallSid, MessageId, SessionId};
-use shared::model::{CallStatus, Direction, MessageKind, Responder};
+use shared::model::{CallStatus, Direction, MessageKind, Responder, Timestamp};
 
 use super::finish;
 use crate::app::{App, webhook_url};
@@ -15,7 +17,7 @@ use crate::observability::events;
 use crate::services::audit::{self, Act};
 use crate::services::inbox::{CallEntry, insert_call_entry};
 use crate::services::outbox::CALLBACK_OVERRIDES;
-use crate::services::{ServiceError, live_calls};
+use crate::services::{ServiceError, live_calls, policy};
 
 /// How often the caller is connected to us again after the socket was lost.
 const MAX_RECONNECTS: i64 = 3;
@@ -36,8 +38,8 @@ pub async fn answer(app: &App, agent: &AgentId, call: CarrierCall) -> Result<Str
         Some(session) => (answered(app, agent, session, &call.call_sid).await?, false),
         None => inbound(app, agent, call.clone()).await?,
     };
-    if row.status.is_final() {
-        return Ok(twiml::empty());
+    if !live_calls::is_held(&row) {
+        return Ok(message(app, &row).unwrap_or_else(twiml::empty));
     }
     app.live_calls.ensure(app, &row, &call.call_sid);
     if first {
@@ -50,7 +52,7 @@ pub async fn answer(app: &App, agent: &AgentId, call: CarrierCall) -> Result<Str
 /// An inbound call: recorded and announced once, whoever asks how often.
 async fn inbound(app: &App, agent: &AgentId, call: CarrierCall) -> Result<(CallLog, bool), ServiceError> {
     let now = app.now();
-    let most = i64::from(app.config.limits.call_minutes) * 60;
+    let limits = app.rules.limits(&policy::terms(app, agent).await?);
     let profile = app.agents.find(agent).ok_or(ServiceError::NotFound("agent"))?;
     let row = CallLog {
         session_id: SessionId::generate(),
@@ -65,7 +67,7 @@ async fn inbound(app: &App, agent: &AgentId, call: CarrierCall) -> Result<(CallL
         system_prompt: profile.agent.system_prompt.clone(),
         voice: profile.agent.voice.clone(),
         language: profile.agent.language.clone(),
-        max_duration_seconds: most,
+        max_duration_seconds: limits.max_call_duration_minutes * 60,
         idempotency_key: None,
         request_hash: None,
         error_code: None,
@@ -74,6 +76,8 @@ async fn inbound(app: &App, agent: &AgentId, call: CarrierCall) -> Result<(CallL
         answered_at: None,
         ended_at: None,
         duration_seconds: None,
+        say: None,
+        message_id: None,
     };
     let row = CallLog { responder: held_by(row.responder), ..row };
     app.db
@@ -118,27 +122,54 @@ async fn answered(
     sid: &CallSid,
 ) -> Result<CallLog, ServiceError> {
     let (agent, sid, now) = (agent.clone(), sid.clone(), app.now());
+    let rules = Arc::clone(&app.rules);
     app.db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
                 let row = call_logs::find(tx, &session).await?.filter(|row| row.agent_id == agent);
                 let row = row.ok_or(ServiceError::NotFound("call"))?;
-                match &row.call_sid {
-                    Some(known) if *known != sid => Err(ServiceError::NotFound("call")),
-                    Some(_) => Ok(row),
-                    None => {
-                        let named =
-                            call_logs::set_call_sid(tx, &session, &sid, CallStatus::InProgress).await?;
-                        let detail = [("call_sid", sid.as_str())];
-                        audit::append(tx, now, Act("carrier", "call.placed", session.as_str()), &detail)
-                            .await?;
-                        Ok(named.unwrap_or(row))
-                    }
+                if row.call_sid.as_ref().is_some_and(|known| *known != sid) {
+                    return Err(ServiceError::NotFound("call"));
                 }
+                if call_logs::set_call_sid(tx, &session, &sid, CallStatus::Queued).await?.is_some() {
+                    let detail = [("call_sid", sid.as_str())];
+                    audit::append(tx, now, Act("carrier", "call.placed", session.as_str()), &detail).await?;
+                }
+                let moved = call_logs::set_status(tx, &session, &picked_up(now)).await?;
+                if let Some(row) = &moved {
+                    let detail = [("status", row.status.as_str())];
+                    audit::append(tx, now, Act("carrier", "call.status", session.as_str()), &detail).await?;
+                    super::follow(tx, &rules, row, now).await?;
+                }
+                Ok(moved.unwrap_or(row))
             }
             .boxed()
         })
         .await
+}
+
+/// Somebody has answered: the carrier asks only then.
+pub(super) fn picked_up(now: Timestamp) -> CallStatusChange<'static> {
+    CallStatusChange {
+        from: delivery::call_may_follow(CallStatus::InProgress),
+        to: CallStatus::InProgress,
+        sequence: None,
+        duration_seconds: None,
+        error_code: None,
+        now,
+    }
+}
+
+/// What a call says that only delivers a message, and goes on.
+fn message(app: &App, row: &CallLog) -> Option<String> {
+    row.message_id.as_ref().filter(|_| !row.status.is_final())?;
+    let words = super::disclosed(app, row.say.as_deref()?);
+    Some(twiml::say_and_hang_up(&words, Some(language(app, row)), row.voice.as_deref()))
+}
+
+/// In which language we speak in a call.
+pub(super) fn language<'a>(app: &'a App, row: &'a CallLog) -> &'a str {
+    row.language.as_deref().unwrap_or(&app.config.voice.language)
 }
 
 /// Connects the caller to our live-call socket.
@@ -152,7 +183,7 @@ fn connect(app: &App, row: &CallLog, greeting: Option<String>) -> String {
         url: webhook_url(&base, &row.agent_id, "voice-ws"),
         action: format!("{ended}{CALLBACK_OVERRIDES}"),
         welcome_greeting: greeting,
-        language: Some(row.language.clone().unwrap_or_else(|| app.config.voice.language.clone())),
+        language: Some(language(app, row).to_owned()),
         voice: row.voice.clone().or_else(|| app.config.voice.voice.clone()),
         extra: BTreeMap::from([("dtmfDetection".to_owned(), "true".to_owned())]),
         parameters: vec![("session".to_owned(), row.session_id.to_string())],
@@ -171,6 +202,10 @@ pub struct RelayEnded {
 /// What the carrier shall do next, as TwiML: connect the caller again if the socket was lost, else nothing.
 pub async fn relay_ended(app: &App, agent: &AgentId, ended: RelayEnded) -> Result<String, ServiceError> {
     let row = super::find(app, agent, &ended.call_sid).await?.ok_or(ServiceError::NotFound("call"))?;
+    if row.say.is_some() {
+        // It was put through: the carrier goes on with that, and tells when it is over.
+        return Ok(twiml::empty());
+    }
     if ended.lost && !ended.call_status.is_final() && !row.status.is_final() {
         let call = app.live_calls.ensure(app, &row, &ended.call_sid);
         if call.count_reconnect() <= MAX_RECONNECTS {

@@ -118,7 +118,7 @@ fn store(app: App, call: Arc<LiveCall>, voicemail: Voicemail) -> BoxFuture<'stat
         let was_last = {
             let mut state = call.state();
             state.storing -= 1;
-            state.storing == 0 && state.status.is_final()
+            state.storing == 0 && state.is_over()
         };
         if was_last {
             announce_voicemail(&app, &call).await;

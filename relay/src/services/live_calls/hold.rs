@@ -14,9 +14,11 @@ use shared::protocol::{CallTurns, ErrorCode, Heard, ListenToCall, Speak};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, LiveCall};
+use super::transfer::Course;
+use super::{LiveCall, is_held};
 use crate::app::App;
 use crate::observability::events;
+use crate::services::identity::Caller;
 use crate::services::{ServiceError, calls};
 
 /// The longest speech of one turn. A caller does not listen to more, and no speech provider takes much more.
@@ -25,9 +27,17 @@ const MAX_SPEECH_CHARACTERS: usize = 4_000;
 const ATTENTION: Duration = Duration::from_secs(15);
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
-enum Found {
+pub(super) enum Found {
     Live(Arc<LiveCall>),
-    Over(Box<CallLog>),
+    /// Nobody talks in it for us, or not any more.
+    Past(Box<CallLog>),
+}
+
+/// What a listener gets.
+struct Hearing {
+    view: View,
+    status: CallStatus,
+    is_over: bool,
 }
 
 /// Hears what the other side says. Claims the call if nobody has.
@@ -41,15 +51,15 @@ pub async fn listen(
 ) -> Result<CallTurns, ServiceError> {
     let call = match Box::pin(find(app, caller, &wanted.call_sid)).await? {
         Found::Live(call) => call,
-        Found::Over(row) => return transcript(app, *row).await,
+        Found::Past(row) => return transcript(app, *row).await,
     };
     let attention = Box::pin(call.claim(app, caller)).await?;
-    let (view, status) = call.hear(app, None, wait(wanted.wait_seconds), cancelled).await;
+    let Hearing { view, status, is_over } = call.hear(app, None, wait(wanted.wait_seconds), cancelled).await;
     drop(attention);
     Ok(CallTurns {
         turns: view.turns,
         heard_until: view.heard_until,
-        turn_id: (!status.is_final()).then_some(view.turn_id),
+        turn_id: (!is_over).then_some(view.turn_id),
         silence_seconds: view.silence.as_secs(),
         call_status: status,
     })
@@ -63,8 +73,9 @@ pub async fn speak(
     cancelled: &CancellationToken,
 ) -> Result<Heard, ServiceError> {
     let speech = to_speech(&wanted)?;
-    let Found::Live(call) = Box::pin(find(app, caller, &wanted.call_sid)).await? else {
-        return Err(ServiceError::CallEnded);
+    let call = match Box::pin(find(app, caller, &wanted.call_sid)).await? {
+        Found::Live(call) => call,
+        Found::Past(row) => return Err(past(&row)),
     };
     let attention = Box::pin(call.claim(app, caller)).await?;
     let patience = wait(wanted.wait_seconds);
@@ -73,7 +84,7 @@ pub async fn speak(
     let spoken =
         if silent { None } else { Some(Box::pin(call.say(app, speech, patience, cancelled)).await?) };
     let left = patience.saturating_sub(started.elapsed());
-    let (view, status) = call.hear(app, wanted.turn_id.as_ref(), left, cancelled).await;
+    let Hearing { view, status, .. } = call.hear(app, wanted.turn_id.as_ref(), left, cancelled).await;
     drop(attention);
     Ok(Heard {
         spoken: spoken == Some(Spoken::Yes),
@@ -119,15 +130,38 @@ fn to_speech(wanted: &Speak) -> Result<Speech, ServiceError> {
 }
 
 /// A call of this agent. For a foreign and for an absent one the answer is the same.
-async fn find(app: &App, caller: &Caller, sid: &CallSid) -> Result<Found, ServiceError> {
+pub(super) async fn find(app: &App, caller: &Caller, sid: &CallSid) -> Result<Found, ServiceError> {
     if let Some(call) = app.live_calls.find(sid).filter(|call| call.agent_id == caller.agent) {
         return Ok(Found::Live(call));
     }
     let row = calls::find(app, &caller.agent, sid).await?.ok_or(ServiceError::NotFound("call"))?;
-    if row.status.is_final() {
-        return Ok(Found::Over(Box::new(row)));
+    if !is_held(&row) {
+        return Ok(Found::Past(Box::new(row)));
     }
     Ok(Found::Live(app.live_calls.ensure(app, &row, sid)))
+}
+
+/// Why nothing can be done in a call that nobody holds.
+pub(super) fn past(row: &CallLog) -> ServiceError {
+    if row.status.is_final() {
+        return ServiceError::CallEnded;
+    }
+    match row.message_id {
+        Some(_) => ServiceError::refused(
+            ErrorCode::InvalidInput,
+            "This call only says a voice message; nobody can talk in it.",
+            "Place a call with comms_make_call to talk.",
+        ),
+        None => transferred(),
+    }
+}
+
+pub(super) fn transferred() -> ServiceError {
+    ServiceError::refused(
+        ErrorCode::CallEnded,
+        "The call was transferred; nobody talks in it for you any more.",
+        "Read its transcript with comms_get_messages and the same callSid.",
+    )
 }
 
 async fn transcript(app: &App, row: CallLog) -> Result<CallTurns, ServiceError> {
@@ -141,7 +175,7 @@ async fn transcript(app: &App, row: CallLog) -> Result<CallTurns, ServiceError> 
 }
 
 /// While it lives, somebody listens.
-struct Attention(Arc<LiveCall>);
+pub(super) struct Attention(Arc<LiveCall>);
 
 impl Drop for Attention {
     fn drop(&mut self) {
@@ -153,7 +187,11 @@ impl Drop for Attention {
 
 impl LiveCall {
     /// A call belongs to the session that placed or claimed it, as long as that one pays attention.
-    async fn claim(self: &Arc<Self>, app: &App, caller: &Caller) -> Result<Attention, ServiceError> {
+    pub(super) async fn claim(
+        self: &Arc<Self>,
+        app: &App,
+        caller: &Caller,
+    ) -> Result<Attention, ServiceError> {
         let first = {
             let mut state = self.state();
             let attentive =
@@ -194,12 +232,12 @@ impl LiveCall {
         loop {
             changes.mark_unchanged();
             match self.try_to_say(app, &speech) {
-                Some((Spoken::Over, _)) => return Err(ServiceError::CallEnded),
+                Some((Spoken::Over, _)) => return Err(self.ended()),
                 Some((spoken, aside)) => {
                     self.perform_aside(app, aside).await;
                     return Ok(spoken);
                 }
-                None if self.state().status.is_final() => return Err(ServiceError::CallEnded),
+                None if self.state().is_over() => return Err(self.ended()),
                 None => (),
             }
             tokio::select! {
@@ -217,28 +255,32 @@ impl LiveCall {
         after: Option<&TurnId>,
         patience: Duration,
         cancelled: &CancellationToken,
-    ) -> (View, CallStatus) {
+    ) -> Hearing {
         let mut changes = self.changes.subscribe();
         let deadline = Instant::now() + patience;
         loop {
             changes.mark_unchanged();
-            let (view, status) = self.view(app, after);
-            if !view.turns.is_empty() || status.is_final() {
-                return (view, status);
+            let hearing = self.hearing(app, after);
+            if !hearing.view.turns.is_empty() || hearing.is_over {
+                return hearing;
             }
             tokio::select! {
                 _ = changes.changed() => (),
-                () = tokio::time::sleep_until(deadline) => return (view, status),
-                () = cancelled.cancelled() => return (view, status),
-                () = app.stop.cancelled() => return (view, status),
+                () = tokio::time::sleep_until(deadline) => return hearing,
+                () = cancelled.cancelled() => return hearing,
+                () = app.stop.cancelled() => return hearing,
             }
         }
     }
 
-    fn view(&self, app: &App, after: Option<&TurnId>) -> (View, CallStatus) {
+    fn ended(&self) -> ServiceError {
+        if self.state().course == Course::PutThrough { transferred() } else { ServiceError::CallEnded }
+    }
+
+    fn hearing(&self, app: &App, after: Option<&TurnId>) -> Hearing {
         let state = self.state();
         let view = state.machine.heard(after, &state.moment(app));
-        (view, state.status)
+        Hearing { view, status: state.status, is_over: state.is_over() }
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::effects::keep;
-use super::{FRAME_QUEUE, LOST_AFTER, LiveCall, give_up, lock};
+use super::transfer::{Course, hand_over};
+use super::{FRAME_QUEUE, LOST_AFTER, LiveCall, give_up, is_held, lock};
 use crate::app::App;
 use crate::services::{ServiceError, calls};
 
@@ -39,7 +40,7 @@ pub struct Socket {
 /// webhook has announced.
 pub async fn open(app: &App, agent: &AgentId, call_sid: &str) -> Result<Socket, OpenProblem> {
     let sid: CallSid = call_sid.parse().map_err(|_| OpenProblem::NoCall)?;
-    let row = calls::find(app, agent, &sid).await?.filter(|row| !row.status.is_final());
+    let row = calls::find(app, agent, &sid).await?.filter(is_held);
     let row = row.ok_or(OpenProblem::NoCall)?;
     let call = app.live_calls.ensure(app, &row, &sid);
     let (sender, frames) = mpsc::channel(FRAME_QUEUE);
@@ -97,10 +98,14 @@ impl Socket {
             }
             let lost = {
                 let state = lock(&self.call.state);
-                state.sockets == self.number && !state.status.is_final()
+                let is_last = state.sockets == self.number && !state.is_over();
+                is_last.then_some(state.course)
             };
-            if lost {
-                Box::pin(give_up(&app, &self.call, CallStatus::Completed)).await;
+            match lost {
+                Some(Course::Here) => Box::pin(give_up(&app, &self.call, CallStatus::Completed)).await,
+                // The carrier's answer was lost, but it has taken the call from us: it was put through.
+                Some(Course::Asked) => Box::pin(hand_over(&app, &self.call)).await,
+                Some(Course::PutThrough) | None => {}
             }
         });
     }

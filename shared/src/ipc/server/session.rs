@@ -138,10 +138,10 @@ impl<H: Handler> Running<H> {
             ClientFrame::Call { id, .. } if self.calls.len() >= CALLS_IN_FLIGHT => {
                 self.send(&failure(id, too_many_calls())).await
             }
-            ClientFrame::Call { id, call } => {
-                let cancelled = CancellationToken::new();
-                self.waited_for.insert(id, cancelled.clone());
-                self.calls.spawn(serve_call(Arc::clone(&self.handler), id, call, CallContext { cancelled }));
+            ClientFrame::Call { id, call, envelope } => {
+                let context = CallContext { cancelled: CancellationToken::new(), envelope };
+                self.waited_for.insert(id, context.cancelled.clone());
+                self.calls.spawn(serve_call(Arc::clone(&self.handler), id, *call, context));
                 Ok(())
             }
             ClientFrame::Cancel { id } => {

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::ipc::transport::{FrameReader, FrameWriter, frames};
 use crate::ipc::{ClientError, HandshakeError};
-use crate::protocol::{ClientFrame, RefusalReason, RelayFrame, Welcome};
+use crate::protocol::{ClientFrame, Envelope, RefusalReason, RelayFrame, Welcome};
 use tokio::io::{ReadHalf, WriteHalf};
 
 type Raw = (FrameReader<ReadHalf<DuplexStream>>, FrameWriter<WriteHalf<DuplexStream>>);
@@ -21,7 +21,7 @@ async fn greeted(buffer: usize) -> (Raw, Served) {
 }
 
 fn call(id: u64, message: &str) -> ClientFrame {
-    ClientFrame::Call { id, call: ping(message).into() }
+    ClientFrame::Call { id, call: Box::new(ping(message).into()), envelope: Envelope::default() }
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn another_protocol_version_is_refused_with_the_side_to_upgrade() {
     let ClientError::Refused { reason: RefusalReason::ProtocolMismatch, message } = error else {
         panic!("{error:?}")
     };
-    assert_eq!(message, "the client speaks protocol 99, the relay 1: upgrade the relay and start it again");
+    assert_eq!(message, "the client speaks protocol 99, the relay 2: upgrade the relay and start it again");
     let ended = soon(relay.join_next()).await.unwrap().unwrap();
     assert!(matches!(ended, Some(HandshakeError::ProtocolMismatch(99))));
 }
@@ -82,7 +82,7 @@ async fn bytes_that_are_no_frame_close_only_that_connection(#[case] bytes: &[u8]
     let (mut read, mut write) = tokio::io::split(ours);
     write
         .write_all(
-            b"\x00\x00\x00\x3c{\"protocol\":1,\"client\":{\"name\":\"raw\",\"version\":\"0.0.0.0.0\"}}",
+            b"\x00\x00\x00\x3c{\"protocol\":2,\"client\":{\"name\":\"raw\",\"version\":\"0.0.0.0.0\"}}",
         )
         .await
         .unwrap();

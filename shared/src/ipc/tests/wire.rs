@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::model::CallStatus;
-use crate::protocol::{ClientFrame, Outcome, RefusalReason, RelayFrame, Welcome};
+use crate::protocol::{ClientFrame, Envelope, Outcome, RefusalReason, RelayFrame, Welcome};
 
 /// The frame has this form, and this form is the frame.
 #[track_caller]
@@ -20,13 +20,13 @@ fn hello() {
     let host = Some(PeerProgram { name: "claude-code".into(), version: "2.1".into() });
     pinned(
         &Hello { host, token: Some("cat_x".into()), ..super::hello() },
-        r#"{"protocol":1,"client":{"name":"comms-mcp","version":"1.2.3"},"host":{"name":"claude-code","version":"2.1"},"token":"cat_x"}"#,
+        r#"{"protocol":2,"client":{"name":"comms-mcp","version":"1.2.3"},"host":{"name":"claude-code","version":"2.1"},"token":"cat_x"}"#,
     );
 }
 
 #[test]
 fn a_hello_without_host_and_token() {
-    let form = r#"{"protocol":1,"client":{"name":"comms-mcp","version":"1.2.3"}}"#;
+    let form = r#"{"protocol":2,"client":{"name":"comms-mcp","version":"1.2.3"}}"#;
     let hello: Hello = serde_json::from_str(form).unwrap();
     assert!(hello.host.is_none() && hello.token.is_none());
 }
@@ -34,8 +34,8 @@ fn a_hello_without_host_and_token() {
 #[test]
 fn accepted() {
     pinned(
-        &Welcome::Accepted { protocol: 1, relay: relay(), agent_id: AgentId::default_agent() },
-        r#"{"accepted":{"protocol":1,"relay":{"name":"comms-relay","version":"1.2.3"},"agent_id":"default"}}"#,
+        &Welcome::Accepted { protocol: 2, relay: relay(), agent_id: AgentId::default_agent() },
+        r#"{"accepted":{"protocol":2,"relay":{"name":"comms-relay","version":"1.2.3"},"agent_id":"default"}}"#,
     );
 }
 
@@ -51,8 +51,22 @@ fn refused(#[case] reason: RefusalReason, #[case] word: &str) {
 #[test]
 fn call() {
     pinned(
-        &ClientFrame::Call { id: 3, call: ping("hi").into() },
+        &ClientFrame::Call { id: 3, call: Box::new(ping("hi").into()), envelope: Envelope::default() },
         r#"{"call":{"id":3,"call":{"method":"ping","params":{"message":"hi"}}}}"#,
+    );
+}
+
+#[test]
+fn a_call_for_another_agent_with_an_approval() {
+    let agent_id = Some("sales".parse().unwrap());
+    let approval_id = Some("0199b3d2-0000-7000-8000-000000000000".parse().unwrap());
+    pinned(
+        &ClientFrame::Call {
+            id: 3,
+            call: Box::new(ping("hi").into()),
+            envelope: Envelope { agent_id, approval_id },
+        },
+        r#"{"call":{"id":3,"call":{"method":"ping","params":{"message":"hi"}},"envelope":{"agent_id":"sales","approval_id":"0199b3d2-0000-7000-8000-000000000000"}}}"#,
     );
 }
 
