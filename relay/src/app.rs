@@ -49,6 +49,8 @@ pub struct Parts {
     pub rules: Arc<Rules>,
     pub agents: Directory,
     pub inboxes: Inboxes,
+    /// Held by whoever writes down what a provider has answered, from before anybody is told of it.
+    pub recording: Arc<tokio::sync::RwLock<()>>,
     /// Rung when a message is taken in for later.
     pub due: Notify,
     pub live_calls: LiveCalls,

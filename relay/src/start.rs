@@ -142,6 +142,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartPro
         rules,
         agents: Directory::new(profiles),
         inboxes: inbox::Inboxes::default(),
+        recording: Arc::default(),
         due: Notify::new(),
         live_calls: crate::services::live_calls::LiveCalls::default(),
         transcripts,

@@ -11,6 +11,10 @@ cd "$(dirname "$0")/../.." || exit 1
 # Nothing of the caller's own relay or provider account may leak in.
 for name in $(compgen -e | grep -E '^(COMMS|TWILIO)_'); do unset "$name"; done
 export COMMS_PUBLIC__LISTEN=127.0.0.1:0 COMMS_ADMIN__LISTEN=127.0.0.1:0
+# Several drivers are one agent here: more than one would do in a day.
+export COMMS_LIMITS__ACTIONS_PER_MINUTE=1000 COMMS_LIMITS__ACTIONS_PER_HOUR=1000 COMMS_LIMITS__ACTIONS_PER_DAY=1000 \
+    COMMS_LIMITS__SPEND_PER_DAY=1000 COMMS_LIMITS__SPEND_PER_MONTH=1000 \
+    COMMS_LIMITS__CALLS_PER_DAY_SAME_NUMBER=100 COMMS_LIMITS__POOL=1000
 
 cargo build --quiet --locked --workspace --bin comms-relay --bin comms-mcp || exit 1
 programs=$(cd "${CARGO_TARGET_DIR:-target}/debug" && pwd) || exit 1
@@ -59,15 +63,15 @@ run() {
 
 demo=$homes/demo
 start "$demo"
-mcp=$programs/comms-mcp
 for era in legacy auto; do
-    run "python, $era" "$clients/python/bin/python" tests/clients/python/drive.py "$mcp" "$demo" "$era"
-    run "node, $era" env CLIENTS_NODE_MODULES="$clients/node/node_modules" node tests/clients/node/drive.mjs "$mcp" "$demo" "$era"
+    run "python, $era" "$clients/python/bin/python" tests/clients/python/drive.py "$programs" "$demo" "$era"
+    run "node, $era" env CLIENTS_NODE_MODULES="$clients/node/node_modules" \
+        node tests/clients/node/drive.mjs "$programs" "$demo" "$era"
 done
-run 'python, an old library' "$clients/python-old/bin/python" tests/clients/python/drive_old.py "$mcp" "$demo"
+run 'python, an old library' "$clients/python-old/bin/python" tests/clients/python/drive_old.py "$programs" "$demo"
 
 # Without a relay, comms-mcp starts one.
-run 'python, no relay runs' "$clients/python/bin/python" tests/clients/python/drive.py "$mcp" "$homes/autostart" auto
+run 'python, no relay runs' "$clients/python/bin/python" tests/clients/python/drive.py "$programs" "$homes/autostart" auto
 
 url=https://relay.example
 account=(TWILIO_ACCOUNT_SID=AC00000000000000000000000000000001 TWILIO_AUTH_TOKEN=0123456789abcdef0123456789abcdef)

@@ -13,12 +13,13 @@ use relay_core::clock::Clock;
 use rstest::rstest;
 use shared::ids::AgentId;
 use shared::ipc::Client;
-use shared::model::{Micros, Timestamp};
+use shared::model::{Direction, MessageStatus, Micros, Timestamp};
 use shared::protocol::{
-    ChannelUsage, Envelope, GetUsage, LimitState, SendMessage, UsageDashboard, UsagePeriod,
+    ChannelUsage, Envelope, GetMessages, GetUsage, LimitState, SendMessage, UsageDashboard, UsagePeriod,
 };
 use tests::refusal::refusal;
 use tests::relay::{PERSON, TestRelay};
+use tests::wait::until;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -40,6 +41,17 @@ fn at(text: &str) -> Timestamp {
 
 async fn used(session: &Client, period: UsagePeriod) -> Result<UsageDashboard> {
     Ok(session.call(GetUsage { period: Some(period) }).await?.reply)
+}
+
+/// Waits until it is written down what became of everything that was sent: the sender is told before.
+async fn all_recorded(session: &Client) -> Result<()> {
+    let sent = GetMessages { direction: Some(Direction::Outbound), ..GetMessages::default() };
+    until("what became of every message", async || {
+        let messages = session.call(sent.clone()).await?.reply.messages;
+        let all = messages.iter().all(|message| message.status != MessageStatus::Sending);
+        Ok(all.then_some(()))
+    })
+    .await
 }
 
 /// One limit of the session's agent, as `used` and `left`.
@@ -158,6 +170,7 @@ async fn a_message_that_the_provider_refuses_counts_as_an_action_and_costs_nothi
     let session = relay.session().await?;
     // Twilio's number for "not a valid phone number".
     refusal(session.call(SendMessage::sms("+15005550001", "hello")).await)?;
+    all_recorded(&session).await?;
     let (actions, _) = of_limit(&session, "maxActionsPerMinute").await?;
     let (spent, _) = of_limit(&session, "maxSpendPerDay").await?;
     assert_eq!((actions.as_str(), spent.as_str()), ("1", "0.00"));

@@ -5,6 +5,8 @@ mod holding;
 mod machine;
 mod placing;
 mod socket;
+mod transfer;
+mod voice_message;
 mod webhooks;
 
 use anyhow::Result;

@@ -3,6 +3,7 @@
 mod calls;
 mod money;
 mod periods;
+pub(crate) mod sales;
 mod settings;
 
 use anyhow::Result;
@@ -76,7 +77,10 @@ async fn spent(relay: &TestRelay, key: &'static str) -> Result<Micros> {
 }
 
 /// As many texts at once, from several sessions.
-async fn send_at_once(relay: &TestRelay, count: usize) -> Result<Vec<Result<Told<MessageSent>, ClientError>>> {
+async fn send_at_once(
+    relay: &TestRelay,
+    count: usize,
+) -> Result<Vec<Result<Told<MessageSent>, ClientError>>> {
     let sessions = try_join_all((0..4).map(|_| relay.session())).await?;
     Ok(futures_util::future::join_all((0..count).map(|n| sessions[n % sessions.len()].call(text()))).await)
 }
@@ -221,8 +225,7 @@ async fn of_64_at_once_only_those_leave_for_whom_there_is_room(
 ) -> Result<()> {
     let relay = limited(&[limit]).await?;
     let answers = send_at_once(&relay, 64).await?;
-    let refusals: Vec<_> =
-        answers.into_iter().filter(Result::is_err).map(refusal).collect::<Result<_>>()?;
+    let refusals: Vec<_> = answers.into_iter().filter(Result::is_err).map(refusal).collect::<Result<_>>()?;
     assert_eq!(refusals, vec![told; 64 - room]);
     let mut traces = Traces::of(room, 64 - room as i64);
     if room == 0 {

@@ -2,14 +2,17 @@
 
 mod accounts;
 mod calls;
+mod credentials;
 mod docs;
 mod edge;
 mod inbox;
 mod ipc;
 mod layers;
+mod limits;
 mod messages;
 mod process;
 mod providers;
 mod provisioning;
+mod recipients;
 mod tools;
 mod webhooks;

@@ -11,6 +11,7 @@ mod operating;
 mod other_user;
 mod postgres;
 mod privacy;
+mod provider;
 mod rehearsal;
 mod start;
 mod stop;

@@ -6,8 +6,8 @@ mod releasing;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use relay_providers::build_twilio;
 use relay_providers::http::Limits;
-use relay_providers::{NumberProvisioner, build_twilio};
 use relay_store::number_purchases::{self, PurchaseStatus};
 use relay_store::{FutureExt, StoreError, agent_pool, whatsapp_pool};
 use rstest::rstest;
@@ -131,8 +131,20 @@ async fn a_text_to_the_new_number_reaches_whoever_has_the_new_token() -> Result<
     carrier.text(&person(), &OFFERED.parse()?, "by text").await?;
     carrier.text_whatsapp(&person(), &"+12025550171".parse()?, "by WhatsApp").await?;
     let inbox = session.call(GetMessages::default()).await?.reply;
-    let got: Vec<_> = inbox.messages.iter().map(|message| (message.channel, message.text.as_str())).collect();
-    assert_eq!(got, [(Channel::Sms, "by text"), (Channel::Whatsapp, "by WhatsApp")]);
+    // Between the two lines of the fence.
+    let got = inbox.messages.iter().map(|message| (message.channel, message.text.lines().nth(1)));
+    let sent = [(Channel::Sms, Some("by text")), (Channel::Whatsapp, Some("by WhatsApp"))];
+    assert_eq!(got.collect::<Vec<_>>(), sent);
+    relay.stop().await
+}
+
+#[tokio::test]
+async fn a_new_number_still_takes_texts_after_a_restart() -> Result<()> {
+    let relay = TestRelay::demo().await?;
+    relay.admin().await?.call(sales(&[Channel::Sms])).await?;
+    let relay = relay.restart("").await?;
+    let (_, status) = relay.carrier().text(&person(), &OFFERED.parse()?, "hello again").await?;
+    assert_eq!(status, 200);
     relay.stop().await
 }
 

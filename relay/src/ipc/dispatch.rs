@@ -22,6 +22,14 @@ use crate::services::{
 
 type Answer = Result<Box<RawValue>, ApiError>;
 
+/// Serves a call by a use case that takes an [`Admin`].
+macro_rules! operate {
+    ($session:ident, $context:ident, $call:ident, $use_case:path) => {{
+        let work = |admin: Admin, call| async move { $use_case(&$session.app, &admin, call).await };
+        $session.operate($context, $call, work).await
+    }};
+}
+
 impl Session {
     /// Serves one call, if the session is still good. A new call does not compile until it has an arm here. Each is
     /// boxed: a call that waits then costs the memory of its own kind, not that of the largest.
@@ -57,30 +65,12 @@ impl Session {
             Request::DecideApproval(call) => {
                 serve::<DecideApproval>(approvals::decide_at_host(app, &self.principal, call)).await
             }
-            Request::ProvisionChannels(call) => {
-                let work = |admin, call| async move { provisioning::provision(app, &admin, call).await };
-                self.operate(context, call, work).await
-            }
-            Request::DeprovisionChannels(call) => {
-                let work = |admin, call| async move { provisioning::deprovision(app, &admin, call).await };
-                self.operate(context, call, work).await
-            }
-            Request::OnboardCustomer(call) => {
-                let work = |admin, call| async move { provisioning::onboard(app, &admin, call).await };
-                self.operate(context, call, work).await
-            }
-            Request::RegisterProvider(call) => {
-                let work = |admin, call| async move { credentials::register(app, &admin, call).await };
-                self.operate(context, call, work).await
-            }
-            Request::SetAgentLimits(call) => {
-                let work = |admin, call| async move { billing::set_limits(app, &admin, call).await };
-                self.operate(context, call, work).await
-            }
-            Request::SetBillingConfig(call) => {
-                let work = |admin, call| async move { billing::set_config(app, &admin, call).await };
-                self.operate(context, call, work).await
-            }
+            Request::ProvisionChannels(call) => operate!(self, context, call, provisioning::provision),
+            Request::DeprovisionChannels(call) => operate!(self, context, call, provisioning::deprovision),
+            Request::OnboardCustomer(call) => operate!(self, context, call, provisioning::onboard),
+            Request::RegisterProvider(call) => operate!(self, context, call, credentials::register),
+            Request::SetAgentLimits(call) => operate!(self, context, call, billing::set_limits),
+            Request::SetBillingConfig(call) => operate!(self, context, call, billing::set_config),
             Request::SimulateText(call) => serve::<SimulateText>(simulator::text(app, call)).await,
             Request::SimulatedOutbox(call) => {
                 serve::<SimulatedOutbox>(ready(simulator::outbox(app, &call))).await

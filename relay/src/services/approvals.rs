@@ -167,6 +167,8 @@ pub(crate) async fn use_up(
     question: &Question,
     now: Timestamp,
 ) -> Result<(), ServiceError> {
+    let (actor, detail) = (format!("agent:{}", question.agent), [("action", question.action)]);
+    audit::append(tx, now, Act(&actor, "approval.used", id.as_str()), &detail).await?;
     if approvals::use_up(tx, id, &question.agent, &question.hash, now).await? {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use relay_store::provider_credentials::{self, ProviderCredentials};
 use relay_store::{Database, StoreError};
 use serde::Serialize;
 use shared::model::Timestamp;
-use shared::protocol::{ApiError, ErrorCode, ProviderRegistered, RegisterProvider};
+use shared::protocol::{ErrorCode, ProviderRegistered, RegisterProvider};
 
 pub(crate) use self::provider::{Field, Kind, Provider};
 pub(crate) use self::twilio::Account;
@@ -207,10 +207,12 @@ async fn check(vault: &Vault<'_>, call: RegisterProvider) -> Result<Checked, Ser
 }
 
 fn nothing_stored(problem: ServiceError) -> ServiceError {
-    let ApiError { message, hint, .. } = problem.to_api_error();
-    let message = format!("{message} Nothing was stored.");
-    let hint = format!("{hint} Credentials are stored untried with verify false.");
-    ServiceError::Refused(Box::new(ApiError { message, hint, ..problem.to_api_error() }))
+    let mut error = problem.to_api_error();
+    error.message += " Nothing was stored.";
+    if error.code == ErrorCode::ProviderUnavailable {
+        error.hint += " Or have them stored untried, with verify false.";
+    }
+    ServiceError::Refused(Box::new(error))
 }
 
 async fn store(

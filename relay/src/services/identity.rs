@@ -9,9 +9,9 @@ use shared::ids::{AgentId, ApprovalId, TokenId};
 use shared::model::Timestamp;
 use shared::protocol::{Envelope, ErrorCode, Request};
 
+use super::ServiceError;
 use super::approvals::{self, Question};
 use super::live_calls::SessionKey;
-use super::{ServiceError, audit};
 use crate::app::App;
 use crate::observability::events;
 
@@ -187,19 +187,7 @@ pub(crate) async fn admit(
     let used = app
         .db
         .transaction::<_, ServiceError, _>(move |tx| {
-            async move {
-                approvals::use_up(tx, &id, &question, now).await?;
-                let detail = [("action", question.action)];
-                audit::append(
-                    tx,
-                    now,
-                    audit::Act(&format!("agent:{}", question.agent), "approval.used", id.as_str()),
-                    &detail,
-                )
-                .await?;
-                Ok(())
-            }
-            .boxed()
+            async move { approvals::use_up(tx, &id, &question, now).await }.boxed()
         })
         .await;
     used.map(|()| Admin { actor: format!("approval:{approval}") })

@@ -16,8 +16,8 @@ use shared::model::{Contact, Direction, Missed, Trust, Unread};
 use shared::protocol::{GetMessages, MessagePage};
 use tokio_util::sync::CancellationToken;
 
-use super::ServiceError;
 use super::audit::{self, Act};
+use super::{ServiceError, outbox};
 use crate::app::App;
 use crate::random;
 
@@ -45,6 +45,7 @@ pub async fn get(
         });
     }
     if wants_history(&question) {
+        outbox::written_down(app).await;
         return history(app, agent, question, limit).await;
     }
     let inbox = app.inboxes.of(agent);

@@ -82,7 +82,7 @@ fn taken(id: &AgentId) -> ServiceError {
 fn pool_exhausted(places: i64) -> ServiceError {
     ServiceError::refused(
         ErrorCode::PoolExhausted,
-        format!("The {places} places of the pool are taken; no agent was made."),
+        format!("All places of the pool ({places}) are taken; no agent was made."),
         "Release an agent with comms_deprovision_channels, or raise limits.pool.",
     )
 }

@@ -6,6 +6,7 @@
 
 mod parcel;
 mod schedule;
+mod settling;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,13 +31,12 @@ use crate::app::App;
 use crate::observability::events;
 
 pub(crate) use schedule::send_when_due;
+pub use settling::recover;
 
 /// How long a tool call waits for the provider's answer before it says that the message is on its way.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the provider is tried while it surely has not acted.
 const MAX_TRIES: u32 = 4;
-/// When the provider is asked about an unknown outcome.
-const ASK_AFTER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60)];
 /// A text that could not be sent for so long is not sent any more: nobody expects it by then.
 const TOO_LATE: Duration = Duration::from_secs(3_600);
 /// A provider's clock may be behind ours.
@@ -74,8 +74,14 @@ fn after(row: Message, accepted: Accepted) -> Message {
     }
 }
 
+/// Waits until what providers have answered by now is written down, so that whoever was told of it reads it.
+pub(super) async fn written_down(app: &App) {
+    drop(app.recording.write().await);
+}
+
 /// What is known of a message now. A failure that was recorded is told again.
 pub(super) async fn report(app: &App, id: MessageId) -> Result<MessageSent, ServiceError> {
+    written_down(app).await;
     let row = find(app, id).await?;
     let refusal = |code, message: &str, hint: &str| {
         Err(ServiceError::refused(code, format!("{message} (message {})", row.id), hint))
@@ -158,6 +164,7 @@ async fn deliver(
         Err(problem) => Step { error_code: Some(code_of(problem)), ..Step::to(MessageStatus::Failed) },
     };
     let unknown = step.to == MessageStatus::Unknown;
+    let _recording = app.recording.clone().read_owned().await;
     // Nobody may wait any more.
     let _ = told.send(outcome);
     if let Err(problem) = move_to(&app, &row.id, step).await {
@@ -165,29 +172,15 @@ async fn deliver(
         events::failed_inside("record what became of a message", &problem);
     }
     if unknown {
-        app.tasks.spawn(settle(app.clone(), row));
+        app.tasks.spawn(settling::settle(app.clone(), row));
     }
 }
-
-/// A scheduled e-mail may outlive the provider that it was written for.
-const NO_EMAIL_PROVIDER: ProviderError = ProviderError::Rejected {
-    code: None,
-    problem: "no e-mail provider is set up any more",
-    retryable: false,
-};
 
 /// Tries again only while the provider surely has not acted.
 async fn try_to_send(app: &App, parcel: &Parcel) -> Result<Accepted, ProviderError> {
     let mut tries = 1;
     loop {
-        let providers = app.providers();
-        let sent = match parcel {
-            Parcel::Text(message) => providers.messages.send(message).await,
-            Parcel::Email(email) => match &providers.email {
-                Some(sender) => sender.send(email).await,
-                None => Err(NO_EMAIL_PROVIDER),
-            },
-        };
+        let sent = parcel.send(&app.providers()).await;
         let problem = match sent {
             Ok(accepted) => return Ok(accepted),
             Err(problem) => problem,
@@ -215,37 +208,6 @@ fn jitter() -> f64 {
     f64::from(random[0]) / 256.0
 }
 
-/// Asks the provider what became of a message whose answer was lost.
-async fn settle(app: App, row: Message) {
-    let Ok(Some(parcel)) = parcel::pack_again(&app, &row).await else { return };
-    let not_before = row.updated_at.minus(CLOCK_SLACK);
-    for pause in ASK_AFTER {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => (),
-            () = app.stop.cancelled() => return,
-        }
-        let providers = app.providers();
-        let found = match &parcel {
-            Parcel::Text(message) => providers.messages.find_sent(message, not_before).await,
-            Parcel::Email(email) => match &providers.email {
-                Some(sender) => sender.find_sent(&email.idempotency_key).await,
-                None => Ok(None),
-            },
-        };
-        match found {
-            Ok(Some(accepted)) => {
-                if let Err(problem) = settle_as(&app, &row.id, &accepted).await {
-                    events::failed_inside("settle a message", &problem);
-                }
-                return;
-            }
-            Ok(None) => (),
-            Err(problem) => events::provider_failed("find_sent", &problem),
-        }
-    }
-    events::message_unsettled(&row.id);
-}
-
 /// What the provider took for a message, if it tells already.
 pub(super) async fn price(app: &App, row: &UsageLog) -> Result<Option<(Micros, String)>, ServiceError> {
     let Ok(id) = row.id.parse() else { return Ok(None) };
@@ -255,52 +217,6 @@ pub(super) async fn price(app: &App, row: &UsageLog) -> Result<Option<(Micros, S
     };
     let price = app.providers().messages.price(&external_id).await;
     price.map_err(|source| ServiceError::Provider { source, message_id: Some(message.id) })
-}
-
-async fn settle_as(app: &App, id: &MessageId, accepted: &Accepted) -> Result<(), ServiceError> {
-    let external_id = accepted.external_id.clone();
-    let other = app
-        .db
-        .read::<_, ServiceError, _>(move |conn| {
-            async move { Ok(messages::find_by_external_id(conn, &external_id).await?) }.boxed()
-        })
-        .await?;
-    // Two equal texts to one person: what the provider found may be the other one.
-    if other.is_none_or(|other| other.id == *id) {
-        move_to(app, id, Step::accepted(accepted)).await?;
-    }
-    Ok(())
-}
-
-/// At the start of the relay: what a dead process left. Runs before anything new can be sent.
-pub async fn recover(app: &App) -> Result<(), ServiceError> {
-    const AT_ONCE: i64 = 1_000;
-    let (interrupted, unknown, intended) = app
-        .db
-        .read::<_, ServiceError, _>(|conn| {
-            async move {
-                Ok((
-                    messages::list_by_status(conn, MessageStatus::Sending, AT_ONCE).await?,
-                    messages::list_by_status(conn, MessageStatus::Unknown, AT_ONCE).await?,
-                    messages::list_by_status(conn, MessageStatus::Intended, AT_ONCE).await?,
-                ))
-            }
-            .boxed()
-        })
-        .await?;
-    // A voice message follows its call.
-    let is_own = |row: &Message| row.channel != Channel::Voice;
-    let interrupted: Vec<_> = interrupted.into_iter().filter(is_own).collect();
-    for row in &interrupted {
-        move_to(app, &row.id, Step::to(MessageStatus::Unknown)).await?;
-    }
-    for row in interrupted.into_iter().chain(unknown.into_iter().filter(is_own)) {
-        app.tasks.spawn(settle(app.clone(), row));
-    }
-    for row in intended.into_iter().filter(|row| row.channel != Channel::Voice) {
-        schedule::take_up(app, row).await?;
-    }
-    Ok(())
 }
 
 /// A status to move to, with what is learned on the way.

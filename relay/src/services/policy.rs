@@ -4,6 +4,8 @@
 //! [`admit`] runs in the transaction that records the intent: what it lets pass is reserved, counted and written
 //! down together with the intent, or not at all.
 
+#[cfg(feature = "fault-check-before-take")]
+mod fault;
 mod limits;
 
 use futures_util::FutureExt;
@@ -151,12 +153,10 @@ async fn allow_recipient(
             && allowed_recipients::contains(tx, &departure.agent, address).await?,
         is_approved: false,
     };
-    match recipient::allow(policy, &facts) {
-        Ok(()) => Ok(()),
-        Err(Refusal::NeedsApproval) => {
-            let Some(approval) = &departure.approval else {
-                return Err(ServiceError::NeedsApproval(Box::new(departure.question.clone())));
-            };
+    match (recipient::allow(policy, &facts), &departure.approval) {
+        (Ok(()), None) => Ok(()),
+        // A yes that is brought is used up even where none is needed: who brings it again would send twice.
+        (Ok(()) | Err(Refusal::NeedsApproval), Some(approval)) => {
             approvals::use_up(tx, approval, &departure.question, now).await?;
             let key = ContactKey {
                 agent_id: departure.agent.clone(),
@@ -166,15 +166,18 @@ async fn allow_recipient(
             contacts::approve(tx, &key, now).await?;
             Ok(())
         }
-        Err(Refusal::Oneself) => {
+        (Err(Refusal::NeedsApproval), None) => {
+            Err(ServiceError::NeedsApproval(Box::new(departure.question.clone())))
+        }
+        (Err(Refusal::Oneself), _) => {
             Err(ServiceError::Invalid { field: "to", problem: "it is the agent's own address".to_owned() })
         }
-        Err(Refusal::AgentBlocked) => Err(ServiceError::refused(
+        (Err(Refusal::AgentBlocked), _) => Err(ServiceError::refused(
             ErrorCode::ChannelBlocked,
             "This agent is blocked; nothing was sent.",
             "The person who runs the relay can unblock it with `comms-relay agent unblock`.",
         )),
-        Err(Refusal::NotOnTheList) => Err(ServiceError::refused(
+        (Err(Refusal::NotOnTheList), _) => Err(ServiceError::refused(
             ErrorCode::Forbidden,
             "This agent may only reach the recipients on its list, and this one is not on it; nothing was sent.",
             "The person who runs the relay can add it with `comms-relay agent allow`.",

@@ -80,8 +80,12 @@ pub(super) async fn in_scope(conn: &mut Conn, scope: &Scope) -> Result<Vec<(Agen
     };
     let mut found = Vec::new();
     for id in ids {
-        let terms = agents::find_terms(conn, &id).await?.ok_or(ServiceError::NotFound("agent"))?;
-        found.push((id, terms));
+        if let Some(terms) = agents::find_terms(conn, &id).await? {
+            found.push((id, terms));
+        }
+    }
+    if scope.agent().is_some() && found.is_empty() {
+        return Err(ServiceError::NotFound("agent"));
     }
     Ok(found)
 }

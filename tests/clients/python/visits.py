@@ -106,6 +106,8 @@ class Session:
             jsonschema.validate(result.structured, self.client.schemas[tool])
         except jsonschema.ValidationError as error:
             return error.message
+        if json.loads(result.text) != result.structured:
+            return f"the text says something else: {result.text}"
         return None if wanted.items() <= result.structured.items() else result.structured
 
 

@@ -9,7 +9,7 @@ use shared::protocol::{ChannelStatus, GetChannelStatus, Health, SendMessage};
 use tests::refusal::refusal;
 use tests::relay::{OUR_NUMBER, PERSON, TestRelay};
 
-use super::text;
+use super::{all_recorded, text};
 
 async fn statuses(relay: &TestRelay) -> Result<Vec<ChannelStatus>> {
     Ok(relay.session().await?.call(GetChannelStatus {}).await?.reply.channels)
@@ -59,6 +59,7 @@ async fn a_channel_whose_last_three_messages_failed_is_degraded_until_one_goes_o
         if to != PERSON {
             refusal(sent)?;
         }
+        all_recorded(&session).await?;
         seen.push(status(&relay, Channel::Sms).await?.health);
     }
     assert_eq!(seen, [Health::Ok, Health::Ok, Health::Degraded, Health::Ok]);

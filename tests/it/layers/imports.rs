@@ -45,7 +45,7 @@ const EXCEPTIONS: [(&str, &str, &str); 1] =
     [("relay/src/http/webhooks/voice_ws.rs", "voice", "a live call starts as an HTTP request")];
 /// The only places that make a provider act, because the rules are asked just before them.
 const ROADS_OUT: [(&str, &str); 3] = [
-    ("providers.messages.send(", "relay/src/services/outbox.rs"),
+    ("providers.messages.send(", "relay/src/services/outbox/parcel.rs"),
     ("providers.voice.place(", "relay/src/services/calls/place.rs"),
     ("providers.voice.redirect(", "relay/src/services/calls/transfer.rs"),
 ];
@@ -226,7 +226,7 @@ mod tests {
     #[case::upwards(inner_modules, "services/calls.rs", "fn a() { crate::voice::hang_up() }", &[1])]
     #[case::a_second_road_out(roads_out, "services/calls.rs", "app.providers\n  .messages\n  .send(m)", &[1])]
     #[case::a_third(roads_out, "services/calls.rs", "app.providers()\n  .voice\n  .redirect(c)", &[1])]
-    #[case::the_road_out(roads_out, "services/outbox.rs", "app.providers.messages.send(m)", &[])]
+    #[case::the_road_out(roads_out, "services/outbox/parcel.rs", "app.providers.messages.send(m)", &[])]
     #[case::a_look_at_a_call(roads_out, "services/calls.rs", "app.providers.voice.find_placed(c)", &[])]
     #[case::the_composer(inner_modules, "lib.rs", "use crate::voice::Line;", &[])]
     fn a_name_through_a_wall_is_found(

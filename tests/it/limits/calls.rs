@@ -119,8 +119,7 @@ async fn of_calls_to_one_number_at_once_only_two_leave() -> Result<()> {
     let relay = limited(&[("calls_per_day_same_number", "2")]).await?;
     let session = relay.session().await?;
     let answers = futures_util::future::join_all((0..16).map(|_| session.call(calling(PERSON)))).await;
-    let refused: Vec<_> =
-        answers.into_iter().filter(Result::is_err).map(refusal).collect::<Result<_>>()?;
+    let refused: Vec<_> = answers.into_iter().filter(Result::is_err).map(refusal).collect::<Result<_>>()?;
     let codes: Vec<_> = refused.iter().map(|refused| refused.code).collect();
     assert_eq!((codes, left(&relay)), (vec![ErrorCode::ContactFrequency; 14], 2));
     relay.stop().await

@@ -4,16 +4,10 @@ use anyhow::Result;
 use relay_providers::MessageSender;
 use relay_providers::http::{HttpClient, Limits};
 use relay_providers::twilio::Twilio;
-use relay_store::agent_channels::{self, AgentChannel};
-use relay_store::agents::{self, Agent, AgentStatus};
-use relay_store::{FutureExt, StoreError};
-use relay_core::clock::Clock;
-use relay_core::token::Role;
-use relay::services::tokens;
 use rstest::rstest;
-use shared::ids::{AgentId, ExternalId};
+use shared::ids::ExternalId;
 use shared::ipc::Client;
-use shared::model::{Channel, Micros, Responder};
+use shared::model::Micros;
 use shared::protocol::{ErrorCode, SendMessage};
 use tests::emulators::twilio::Fault;
 use tests::line::CALL_STATUS;
@@ -21,6 +15,7 @@ use tests::refusal::refusal;
 use tests::relay::TestRelay;
 use tests::wait::until;
 
+use super::sales::{sales_session, with_sales};
 use super::{emulator, left, limited, send_until_refused, settings_with, spent, text};
 
 /// Twilio's number for "not a valid phone number".
@@ -48,10 +43,7 @@ async fn send_and_settle(relay: &TestRelay, session: &Client) -> Result<()> {
     is_priced(relay, &id).await?;
     is_delivered(relay, &id).await?;
     let expected = Micros(before.0 + REAL_PRICE.0);
-    until("the correction", async || {
-        Ok((spent(relay, "default").await? == expected).then_some(()))
-    })
-    .await
+    until("the correction", async || Ok((spent(relay, "default").await? == expected).then_some(()))).await
 }
 
 #[rstest]
@@ -96,7 +88,10 @@ async fn a_lower_price_than_expected_makes_room() -> Result<()> {
     // 0.0079 + 0.01, and not 0.01 + 0.01.
     let (sent, told) = send_until_refused(&session).await?;
     assert_eq!((sent, told.code), (1, ErrorCode::SpendLimit));
-    assert_eq!((spent(&relay, "default").await?, spent(&relay, "*").await?), (Micros(17_900), Micros(17_900)));
+    assert_eq!(
+        (spent(&relay, "default").await?, spent(&relay, "*").await?),
+        (Micros(17_900), Micros(17_900))
+    );
     relay.stop().await
 }
 
@@ -129,51 +124,11 @@ async fn news_that_come_twice_correct_once() -> Result<()> {
     relay.stop().await
 }
 
-/// A second agent, `sales`, with a number of its own at the carrier.
-async fn with_sales(relay: TestRelay, settings: &str) -> Result<TestRelay> {
-    let number = "+12025550155";
-    let hooks = relay_providers::simulated::Hooks::default();
-    emulator(&relay).carrier.attach(number.parse()?, hooks);
-    let (id, now): (AgentId, _) = ("sales".parse()?, relay.clock.now());
-    let agent = Agent {
-        id: id.clone(),
-        name: "Sales".to_owned(),
-        greeting: None,
-        system_prompt: None,
-        voice: None,
-        language: None,
-        responder: Responder::Auto,
-        status: AgentStatus::Active,
-        time_zone: None,
-        recipients: None,
-        created_at: now,
-    };
-    let channel = AgentChannel {
-        agent_id: id,
-        channel: Channel::Sms,
-        address: number.to_owned(),
-        provider: "twilio".to_owned(),
-        status: AgentStatus::Active,
-        created_at: now,
-    };
-    let added = relay.app().db.transaction::<_, StoreError, _>(move |tx| {
-        async move {
-            agents::insert_if_absent(tx, &agent).await?;
-            agent_channels::upsert(tx, &channel).await
-        }
-        .boxed()
-    });
-    added.await?;
-    relay.restart(settings).await
-}
-
 #[tokio::test]
 async fn the_cap_of_all_agents_stands_above_the_caps_of_each() -> Result<()> {
     let settings = settings_with(&[("org_spend_per_day", "'0.05'"), ("spend_per_day", "'0.03'")]);
     let relay = with_sales(TestRelay::live_with(&settings).await?, &settings).await?;
-    let (db, now) = (&relay.app().db, relay.clock.now());
-    let token = tokens::create(db, &"sales".parse()?, Role::Agent, None, now).await?;
-    let sales = relay.session_as(Some(token.secret.expose().to_owned())).await?;
+    let sales = sales_session(&relay).await?;
     let (of_default, own) = send_until_refused(&relay.session().await?).await?;
     let (of_sales, of_all) = send_until_refused(&sales).await?;
     assert_eq!((of_default, of_sales), (3, 2));

@@ -34,7 +34,10 @@ async fn a_window_rolls_action_by_action(#[case] limit: &str, #[case] window: u6
     }
     relay.clock.advance(half);
     let (sent, told) = send_until_refused(&session).await?;
-    assert_eq!((sent, told.code, told.retry_after_seconds), (5, ErrorCode::RateLimited, Some(half.as_secs())));
+    assert_eq!(
+        (sent, told.code, told.retry_after_seconds),
+        (5, ErrorCode::RateLimited, Some(half.as_secs()))
+    );
     relay.clock.advance(half - Duration::from_millis(1));
     let (sent, told) = send_until_refused(&session).await?;
     assert_eq!((sent, told.retry_after_seconds), (0, Some(1)));

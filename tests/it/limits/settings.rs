@@ -28,7 +28,10 @@ async fn set(relay: &TestRelay, limits: LimitsPatch) -> Result<()> {
 #[case::pro(Tier::Pro, 30)]
 #[case::enterprise(Tier::Enterprise, 100)]
 #[tokio::test]
-async fn another_tier_is_in_force_from_the_next_action_on(#[case] tier: Tier, #[case] room: usize) -> Result<()> {
+async fn another_tier_is_in_force_from_the_next_action_on(
+    #[case] tier: Tier,
+    #[case] room: usize,
+) -> Result<()> {
     let relay = limited(&[("actions_per_minute", "2")]).await?;
     let session = relay.session().await?;
     let before = send_until_refused(&session).await?.0;

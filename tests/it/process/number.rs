@@ -1,8 +1,13 @@
-//! `comms-relay number`: what the operator sees and does by hand, beside a relay that runs.
+//! Numbers that are paid for: what the operator sees and does by hand, and that a killed relay forgets none.
 
 use anyhow::{Context, Result};
+use relay_providers::build_twilio;
+use relay_providers::http::Limits;
 use serde_json::{Value, json};
-use tests::emulators::twilio::Emulator;
+use shared::ipc::Client;
+use shared::model::Channel;
+use shared::protocol::{Hello, PROTOCOL_VERSION, PeerProgram, ProvisionChannels};
+use tests::emulators::twilio::{Emulator, Fault, Received};
 use tests::process::{Home, RelayProcess};
 use tests::relay::OUR_NUMBER;
 
@@ -18,14 +23,14 @@ const SPARE: &str = "+14155550123";
 struct Desk {
     home: Home,
     twilio: Emulator,
-    _relay: RelayProcess,
+    relay: RelayProcess,
 }
 
 impl Desk {
     async fn open() -> Result<Self> {
         let (home, twilio) = (Home::temp(), Emulator::start(SPARE.parse()?).await?);
         let relay = RelayProcess::start(&home, &env(&twilio)).await?;
-        Ok(Self { home, twilio, _relay: relay })
+        Ok(Self { home, twilio, relay })
     }
 
     async fn number(&self, arguments: &[&str]) -> Result<Ended> {
@@ -115,4 +120,55 @@ async fn demo_mode_has_no_account_to_buy_from() -> Result<()> {
     assert_eq!((refused.code, refused.stderr.lines().count()), (Some(1), 1), "{refused:?}");
     assert!(refused.stderr.contains("comms_provision_channels"), "{refused:?}");
     Ok(())
+}
+
+fn is_purchase(request: &Received) -> bool {
+    request.method == "POST" && request.target.ends_with("/IncomingPhoneNumbers.json")
+}
+
+async fn is_paid_for(twilio: &Emulator) -> Result<bool> {
+    let providers = build_twilio(twilio.settings.clone(), Limits::default());
+    Ok(providers.numbers.find_number(&OFFERED.parse()?).await?.is_some())
+}
+
+async fn admin(home: &Home) -> Result<Client> {
+    let made = comms_relay(home, &["token", "create", "--admin", "--json"], &[]).await?;
+    let made: Value = serde_json::from_str(&made.stdout).with_context(|| format!("no JSON: {made:?}"))?;
+    let token = made["token"].as_str().map(str::to_owned);
+    let client = PeerProgram { name: "test".to_owned(), version: "0".to_owned() };
+    let hello = Hello { protocol: PROTOCOL_VERSION, client, host: None, token };
+    Client::connect(&home.paths().socket(), &hello).await.context("the session is refused")
+}
+
+#[tokio::test]
+async fn a_number_bought_by_a_relay_that_was_killed_meanwhile_is_given_back() -> Result<()> {
+    let Desk { home, twilio, relay } = Desk::open().await?;
+    twilio.fail_at(is_purchase, Fault::Silence);
+    let admin = admin(&home).await?;
+    let mut calls = tokio::task::JoinSet::new();
+    calls.spawn(async move { admin.call(sales()).await });
+    super::until("the purchase", || twilio.received().iter().any(is_purchase)).await?;
+    relay.kill9().await?;
+    let answer = calls.join_next().await.context("there is one call")??;
+    assert!(answer.is_err(), "{answer:?}");
+    assert!(is_paid_for(&twilio).await?);
+    let _next = RelayProcess::start(&home, &env(&twilio)).await?;
+    tests::wait::until("the number is given back", async || Ok((!is_paid_for(&twilio).await?).then_some(())))
+        .await
+}
+
+fn sales() -> ProvisionChannels {
+    ProvisionChannels {
+        display_name: "Sales".to_owned(),
+        capabilities: vec![Channel::Sms, Channel::Voice],
+        agent_id: None,
+        country: None,
+        area_code: None,
+        email_domain: None,
+        greeting: None,
+        system_prompt: None,
+        voice: None,
+        language: None,
+        confirm: Some(true),
+    }
 }

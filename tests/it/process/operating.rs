@@ -117,7 +117,7 @@ async fn an_address_is_listed_once_in_its_one_form() -> Result<()> {
 )]
 #[case::pool(
     &["agent", "create", "other", "--name", "Other"],
-    "The 1 places of the pool are taken; no agent was made. Release an agent with comms_deprovision_channels, or \
+    "All places of the pool (1) are taken; no agent was made. Release an agent with comms_deprovision_channels, or \
      raise limits.pool."
 )]
 #[case::token(&["token", "create", "--agent", "nobody"], "there is no such agent: see `comms-relay agent list`")]

@@ -1,11 +1,11 @@
 //! What is handed to a provider, made from what was recorded.
 
 use futures_util::FutureExt;
-use relay_providers::{OutboundEmail, OutboundMessage, Template};
+use relay_providers::{Accepted, OutboundEmail, OutboundMessage, ProviderError, Providers, Template};
 use relay_store::message_extras::{self, MessageExtras};
 use relay_store::messages::Message;
 use shared::ids::MessageId;
-use shared::model::Channel;
+use shared::model::{Channel, Timestamp};
 
 use super::CALLBACK_OVERRIDES;
 use crate::app::App;
@@ -15,6 +15,37 @@ use crate::services::ServiceError;
 pub(super) enum Parcel {
     Text(OutboundMessage),
     Email(OutboundEmail),
+}
+
+/// A scheduled e-mail may outlive the provider that it was written for.
+const NO_EMAIL_PROVIDER: ProviderError = ProviderError::Rejected {
+    code: None,
+    problem: "no e-mail provider is set up any more",
+    retryable: false,
+};
+
+impl Parcel {
+    /// Hands it to its provider, once.
+    pub(super) async fn send(&self, providers: &Providers) -> Result<Accepted, ProviderError> {
+        match (self, &providers.email) {
+            (Self::Text(message), _) => providers.messages.send(message).await,
+            (Self::Email(email), Some(sender)) => sender.send(email).await,
+            (Self::Email(_), None) => Err(NO_EMAIL_PROVIDER),
+        }
+    }
+
+    /// Asks its provider whether it has got it.
+    pub(super) async fn find_sent(
+        &self,
+        providers: &Providers,
+        not_before: Timestamp,
+    ) -> Result<Option<Accepted>, ProviderError> {
+        match (self, &providers.email) {
+            (Self::Text(message), _) => providers.messages.find_sent(message, not_before).await,
+            (Self::Email(email), Some(sender)) => sender.find_sent(&email.idempotency_key).await,
+            (Self::Email(_), None) => Ok(None),
+        }
+    }
 }
 
 /// `None` if the row holds no addresses of its channel, which only a fault can bring about.

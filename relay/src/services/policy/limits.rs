@@ -50,6 +50,8 @@ pub(super) async fn reserve(
         allow_another_call(tx, departure, (&limits, &zone), now).await?;
     }
     let caps = caps(&limits);
+    #[cfg(feature = "fault-check-before-take")]
+    let caps = super::fault::loosened(tx, departure, caps).await?;
     let own =
         Take { key: departure.agent.as_str(), charge: departure.charge, caps: &caps, period: today, now };
     let Some(n) = usage_counters::take(tx, &own).await? else {
@@ -87,13 +89,21 @@ pub(super) async fn reserve(
 
 impl Rules {
     fn org_caps(&self) -> Caps {
-        let no_cap = Micros(i64::MAX);
+        let none = Self::no_caps();
+        Caps {
+            spend_per_day: self.org_per_day.unwrap_or(none.spend_per_day),
+            spend_per_month: self.org_per_month.unwrap_or(none.spend_per_month),
+            ..none
+        }
+    }
+
+    pub(super) fn no_caps() -> Caps {
         Caps {
             per_minute: i64::MAX,
             per_hour: i64::MAX,
             per_day: i64::MAX,
-            spend_per_day: self.org_per_day.unwrap_or(no_cap),
-            spend_per_month: self.org_per_month.unwrap_or(no_cap),
+            spend_per_day: Micros(i64::MAX),
+            spend_per_month: Micros(i64::MAX),
         }
     }
 }

@@ -18,7 +18,7 @@ const TRANSACTIONS: usize = 200;
 const ENTRIES_A_TRANSACTION: usize = 100;
 const PAGE: i64 = 1000;
 /// As long as an entry about a message is.
-const ENTRY: &str = r#"{"at":"2026-11-22T06:43:54.123Z","actor":"provider:twilio","action":"message.received","subject":"0199a5b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b","detail":{"channel":"sms","contact":"known"}}"#;
+pub(crate) const ENTRY: &str = r#"{"at":"2026-11-22T06:43:54.123Z","actor":"provider:twilio","action":"message.received","subject":"0199a5b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b","detail":{"channel":"sms","contact":"known"}}"#;
 
 /// Entries a second.
 #[derive(Default)]

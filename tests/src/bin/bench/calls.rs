@@ -32,7 +32,7 @@ struct Run {
 
 pub(crate) async fn measure(programs: &Programs) -> Result<()> {
     let home = Home::temp();
-    let relay = RelayProcess::start_program(&programs.relay, &[], &home, &twilio::RELAY).await?;
+    let relay = RelayProcess::start_program(&programs.relay, &[], &home, &twilio::relay()).await?;
     let mut agents = Agents::new(relay.socket());
     let mut open = async |number| {
         let call = twilio::Call::new(number);

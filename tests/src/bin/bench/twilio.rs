@@ -4,14 +4,20 @@ use anyhow::{Context, Result};
 use data_encoding::BASE64;
 use ring::hmac;
 
+use crate::WIDE_LIMITS;
+
 /// The address that the provider knows us by; nothing is sent to it.
 pub(crate) const PUBLIC_URL: &str = "https://bench.example";
 pub(crate) const OUR_NUMBER: &str = "+14155550100";
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// Starts a relay that takes these requests for genuine, and can reach nobody.
-pub(crate) const RELAY: [(&str, &str); 6] = [
+/// The settings of a relay that takes these requests for genuine, can reach nobody, and lets everything through.
+pub(crate) fn relay() -> Vec<(&'static str, &'static str)> {
+    [&ACCOUNT_SETTINGS[..], &WIDE_LIMITS].concat()
+}
+
+const ACCOUNT_SETTINGS: [(&str, &str); 6] = [
     ("COMMS_MODE", "live"),
     ("COMMS_PUBLIC__URL", PUBLIC_URL),
     ("COMMS_TWILIO__BASE_URL", "http://127.0.0.1:9"),

@@ -21,7 +21,7 @@ struct Rounds {
 
 pub(crate) async fn measure(programs: &Programs) -> Result<()> {
     let (home, bare_home) = (Home::temp(), Home::temp());
-    let relay = RelayProcess::start_program(&programs.relay, &[], &home, &twilio::RELAY).await?;
+    let relay = RelayProcess::start_program(&programs.relay, &[], &home, &twilio::relay()).await?;
     let bare = Server::start(&["bare-http", &bare_home.path().join("bare.db").to_string_lossy()]).await?;
     let (mut product, mut limit) = (Rounds::default(), Rounds::default());
     // The first round warms both up and does not count.
