@@ -1,7 +1,7 @@
 //! Limits on a whole relay: what has no room leaves nothing behind, neither at the carrier nor in the database.
 
 mod calls;
-mod money;
+pub(crate) mod money;
 mod periods;
 pub(crate) mod sales;
 mod settings;

@@ -2,6 +2,7 @@
 //! the terminal. Each test starts the real programs in a home of its own.
 
 mod autostart;
+mod caps;
 mod carrier;
 mod command_line;
 mod crash;

@@ -126,10 +126,8 @@ pub(super) async fn run(command: Command, db: &Database, config: &Config) -> any
         Command::Show { id, format } => show(db, &id, format).await,
         Command::Create { id, name, time_zone } => {
             let made = operator::create_agent(db, config, NewAgent { id, name, time_zone }, now).await?;
-            say(&format!(
-                "made the agent {}: `comms-relay token create --agent` makes a token for it",
-                made.id
-            ))
+            let id = made.id;
+            say(&format!("made the agent {id}: `comms-relay token create --agent {id}` makes a token for it"))
         }
         Command::Block { id } => {
             operator::block(db, id.clone(), now).await?;

@@ -29,15 +29,16 @@ const DEFAULTS: Limits = Limits {
     max_call_duration_minutes: 10,
     max_calls_per_day_to_same_number: 2,
 };
-const NOTHING: SetBillingConfigPatch = (None, None, None);
+/// Tier, markup and e-mail address.
+type Patch = (Option<Tier>, Option<i64>, Option<&'static str>);
 
-type SetBillingConfigPatch = (Option<Tier>, Option<i64>, Option<&'static str>);
+const NOTHING: Patch = (None, None, None);
 
 fn limiting(limits: LimitsPatch) -> SetAgentLimits {
     SetAgentLimits { agent_id: AgentId::default_agent(), limits }
 }
 
-fn billing((tier, markup_percent, email): SetBillingConfigPatch) -> SetBillingConfig {
+fn billing((tier, markup_percent, email): Patch) -> SetBillingConfig {
     SetBillingConfig {
         agent_id: AgentId::default_agent(),
         tier,
@@ -136,7 +137,7 @@ async fn a_tier_sets_its_limits_but_not_those_that_the_agent_has_of_its_own() ->
 #[case::a_header((None, None, Some("a@example.org\r\nBcc: b@example.org")), "billingEmail")]
 #[tokio::test]
 async fn a_billing_that_makes_no_sense_is_named_and_sets_nothing(
-    #[case] patch: SetBillingConfigPatch,
+    #[case] patch: Patch,
     #[case] named: &str,
 ) -> Result<()> {
     let relay = TestRelay::live_with(LIMITS).await?;

@@ -9,7 +9,7 @@ use shared::ids::ExternalId;
 use shared::ipc::Client;
 use shared::model::Micros;
 use shared::protocol::{ErrorCode, SendMessage};
-use tests::emulators::twilio::Fault;
+use tests::emulators::twilio::{Emulator, Fault};
 use tests::line::CALL_STATUS;
 use tests::refusal::refusal;
 use tests::relay::TestRelay;
@@ -24,8 +24,8 @@ const INVALID: &str = "+15005550001";
 const REAL_PRICE: Micros = Micros(7_900);
 
 /// Waits until the carrier knows what a text costs.
-async fn is_priced(relay: &TestRelay, id: &ExternalId) -> Result<()> {
-    let carrier = Twilio::new(emulator(relay).settings.clone(), HttpClient::new(Limits::default()));
+pub(crate) async fn is_priced(emulator: &Emulator, id: &ExternalId) -> Result<()> {
+    let carrier = Twilio::new(emulator.settings.clone(), HttpClient::new(Limits::default()));
     until("the carrier's price", async || Ok(carrier.price(id).await?.map(drop))).await
 }
 
@@ -40,7 +40,7 @@ async fn is_delivered(relay: &TestRelay, id: &ExternalId) -> Result<()> {
 async fn send_and_settle(relay: &TestRelay, session: &Client) -> Result<()> {
     let before = spent(relay, "default").await?;
     let id = session.call(text()).await?.reply.external_id.expect("the carrier named it");
-    is_priced(relay, &id).await?;
+    is_priced(emulator(relay), &id).await?;
     is_delivered(relay, &id).await?;
     let expected = Micros(before.0 + REAL_PRICE.0);
     until("the correction", async || Ok((spent(relay, "default").await? == expected).then_some(()))).await
@@ -112,7 +112,7 @@ async fn news_that_come_twice_correct_once() -> Result<()> {
     let relay = limited(&[]).await?;
     let session = relay.session().await?;
     let id = session.call(text()).await?.reply.external_id.expect("the carrier named it");
-    is_priced(&relay, &id).await?;
+    is_priced(emulator(&relay), &id).await?;
     for _ in 0..2 {
         is_delivered(&relay, &id).await?;
     }

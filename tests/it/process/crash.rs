@@ -191,13 +191,13 @@ async fn send_all(relay: &RelayProcess) -> Result<BTreeSet<String>> {
     Ok(acked)
 }
 
-/// A relay with the fault that this test must find, beside the sound one.
-async fn build_control() -> Result<PathBuf> {
+/// A relay with the faults that this test and that of the caps must find, beside the sound one.
+pub(super) async fn build_control() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has a root")?;
     let target = root.join("target/control");
     let build = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--locked", "-p", "relay", "--bin", "comms-relay"])
-        .args(["--features", "fault-ack-before-sync", "--target-dir"])
+        .args(["--features", "fault-ack-before-sync,fault-check-before-take", "--target-dir"])
         .arg(&target)
         .current_dir(root)
         .stdin(Stdio::null())

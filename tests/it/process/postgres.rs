@@ -15,10 +15,10 @@ use super::rehearsal::verdict;
 use super::{comms_relay, session, setting, skip};
 
 /// An empty schema.
-struct Schema {
+pub(super) struct Schema {
     name: String,
     /// What a relay is given: the server and the schema.
-    url: String,
+    pub(super) url: String,
     /// On the same server, for the test itself.
     client: Client,
     _speaking: JoinSet<Result<(), tokio_postgres::Error>>,
@@ -26,7 +26,7 @@ struct Schema {
 
 impl Schema {
     /// `None`, said aloud, if there is no Postgres to make one in.
-    async fn fresh() -> Result<Option<Self>> {
+    pub(super) async fn fresh() -> Result<Option<Self>> {
         let Some(server) = setting("TEST_POSTGRES_URL") else {
             skip("TEST_POSTGRES_URL is not set");
             return Ok(None);
