@@ -116,7 +116,7 @@ async fn an_agent_gets_everything_that_was_asked_for() -> Result<()> {
         ],
         token: done.token.clone(),
         slots_remaining: 3,
-        webhook_urls: ["sms", "voice", "whatsapp", "email", "call-status"].map(url).into_iter().collect(),
+        webhook_urls: ["sms", "voice", "whatsapp", "call-status"].map(url).into_iter().collect(),
     };
     assert_eq!(done, expected);
     relay.stop().await

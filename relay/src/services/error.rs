@@ -49,7 +49,7 @@ impl ServiceError {
             }
             Self::NotFound(what) => ApiError::new(
                 ErrorCode::NotFound,
-                format!("There is no such {what} of this agent."),
+                format!("There is no such {what}, or it is not this agent's; nothing was done."),
                 "Use an identifier that an earlier result gave.",
             ),
             Self::Refused(error) => (**error).clone(),

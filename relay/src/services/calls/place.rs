@@ -87,10 +87,8 @@ fn departure(app: &App, caller: &Caller, wanted: &MakeCall, (row, to): (&CallLog
 
 fn check(app: &App, wanted: &MakeCall, most: i64) -> Result<(), ServiceError> {
     let invalid = |field, problem: String| Err(ServiceError::Invalid { field, problem });
-    if let Some(seconds) = wanted.max_duration_seconds {
-        if !(10..=most).contains(&seconds) {
-            return invalid("maxDurationSeconds", format!("it must be 10 to {most}"));
-        }
+    if wanted.max_duration_seconds.is_some_and(|seconds| !(10..=most).contains(&seconds)) {
+        return invalid("maxDurationSeconds", format!("it must be 10 to {most}"));
     }
     for (field, text) in [("greeting", &wanted.greeting), ("systemPrompt", &wanted.system_prompt)] {
         if text.as_ref().is_some_and(|text| text.chars().count() > MAX_TEXT_CHARACTERS) {
