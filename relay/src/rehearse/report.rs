@@ -46,10 +46,11 @@ impl Report {
 
     /// Somebody says or does something.
     pub(super) fn line(&mut self, who: &str, what: &str) -> anyhow::Result<()> {
-        let line = format!("  {who:<8} {what}");
-        self.print(&line)?;
+        for (at, part) in wrapped(what).iter().enumerate() {
+            self.print(&format!("  {:<8} {part}", if at == 0 { who } else { "" }))?;
+        }
         if let Some(scene) = self.scenes.last_mut() {
-            scene.lines.push(line.trim().to_owned());
+            scene.lines.push(format!("{who:<8} {what}"));
         }
         Ok(())
     }
@@ -86,4 +87,22 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// The words in lines that fit a terminal beside the name of who says them.
+fn wrapped(text: &str) -> Vec<String> {
+    const WIDTH: usize = 96;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is one from the beginning");
+        if !line.is_empty() && line.chars().count() + word.chars().count() >= WIDTH {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
 }

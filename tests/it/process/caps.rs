@@ -2,7 +2,7 @@
 //! hold the cap against what they saw before must exceed it: else this test proves nothing. And what a relay had
 //! reserved when it died is brought by the next one to what the carrier really took.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -19,6 +19,7 @@ use tests::process::{Home, RelayProcess};
 use tests::refusal::refusal;
 use tests::relay::{OUR_NUMBER, PERSON};
 use tests::wait;
+use tokio::sync::OnceCell;
 use tokio::time::interval;
 
 use super::carrier::{Carrier, LIVE};
@@ -201,7 +202,9 @@ async fn relays_that_check_before_they_take_exceed_the_same_cap(
     shared: Result<Option<Shared>>,
 ) -> Result<()> {
     let Some(shared) = shared? else { return Ok(()) };
-    let spending = spend(&build_control().await?, &shared).await?;
+    static CONTROL: OnceCell<PathBuf> = OnceCell::const_new();
+    let control = CONTROL.get_or_try_init(|| build_control("fault-check-before-take")).await?;
+    let spending = spend(control, &shared).await?;
     let most = spending.moments.iter().map(|sums| sums.counted).max();
     assert!(most > Some(CAP), "they spent {most:?} and were let through {:?}", spending.outcomes);
     Ok(())

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tests::process::{Home, RelayProcess};
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 use super::carrier::{Carrier, LIVE};
 use super::{Left, comms_relay, programs};
@@ -101,7 +102,7 @@ async fn what_was_acknowledged_survives_a_kill_at_any_point() -> Result<()> {
 /// The relay that is killed here answers before it commits.
 #[tokio::test]
 async fn the_same_kills_find_what_a_relay_loses_that_answers_too_early() -> Result<()> {
-    let (sound, relay) = (&programs().await?.relay, &build_control().await?);
+    let (sound, relay) = (&programs().await?.relay, &build_control("fault-ack-before-sync").await?);
     // Only while it stores: what dies while it answers has lost nothing.
     let points = spread(sound, STORING, 24).await?;
     let lives = stream::iter(points).map(|point| async move {
@@ -191,13 +192,15 @@ async fn send_all(relay: &RelayProcess) -> Result<BTreeSet<String>> {
     Ok(acked)
 }
 
-/// A relay with the faults that this test and that of the caps must find, beside the sound one.
-pub(super) async fn build_control() -> Result<PathBuf> {
+/// A relay with a fault that a test must find, beside the sound one. Asked for once for each fault.
+pub(super) async fn build_control(fault: &str) -> Result<PathBuf> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+    let _turn = ONE_AT_A_TIME.lock().await;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has a root")?;
     let target = root.join("target/control");
     let build = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--locked", "-p", "relay", "--bin", "comms-relay"])
-        .args(["--features", "fault-ack-before-sync,fault-check-before-take", "--target-dir"])
+        .args(["--features", fault, "--target-dir"])
         .arg(&target)
         .current_dir(root)
         .stdin(Stdio::null())
@@ -205,5 +208,11 @@ pub(super) async fn build_control() -> Result<PathBuf> {
         .output()
         .await?;
     ensure!(build.status.success(), "failed to build: {}", String::from_utf8_lossy(&build.stderr));
-    Ok(target.join("debug/comms-relay"))
+    // The next fault takes the same place.
+    let kept = target.join(fault);
+    if kept.exists() {
+        std::fs::remove_file(&kept)?;
+    }
+    std::fs::hard_link(target.join("debug/comms-relay"), &kept)?;
+    Ok(kept)
 }
