@@ -35,14 +35,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a program said until it ended.
 #[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs `comms-relay` with these arguments to its end.
-async fn comms_relay(home: &Home, arguments: &[&str], env: &[(&str, &str)]) -> Result<Ended> {
+pub(crate) async fn comms_relay(home: &Home, arguments: &[&str], env: &[(&str, &str)]) -> Result<Ended> {
     run(&programs().await?.relay, home, arguments, env).await
 }
 

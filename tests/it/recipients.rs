@@ -12,8 +12,8 @@ use shared::ids::AgentId;
 use shared::ipc::{Client, ClientError};
 use shared::model::{Channel, RecipientPolicy};
 use shared::protocol::{
-    Envelope, ErrorCode, MakeCall, SendMessage, SendVoiceMessage, ListenToCall, SimulateAct, SimulateAnswer, TransferCall,
-    WatchNumber,
+    Envelope, ErrorCode, ListenToCall, MakeCall, SendMessage, SendVoiceMessage, SimulateAct, SimulateAnswer,
+    TransferCall, WatchNumber,
 };
 use tests::emulators::twilio::Emulator;
 use tests::refusal::refusal;

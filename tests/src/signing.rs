@@ -27,3 +27,9 @@ pub fn sign_url(auth_token: &str, url: &str) -> String {
 pub fn encode_form(form: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
 }
+
+/// The fields of a form's body.
+#[must_use]
+pub fn decode_form(body: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(body).into_owned().collect()
+}

@@ -8,7 +8,7 @@ use relay_store::approvals::{self, Approval, ApprovalStatus};
 use relay_store::{Conn, Database};
 use serde::Serialize;
 use shared::ids::{AgentId, ApprovalId};
-use shared::model::Timestamp;
+use shared::model::{Channel, Timestamp};
 use shared::protocol::{ApiError, Confirmed, DecideApproval, Decision, ErrorCode, Request};
 
 use super::ServiceError;
@@ -58,14 +58,12 @@ impl Question {
 /// What an admin's call would do, in words for a person. Never a credential.
 fn describe(request: &Request) -> (&'static str, String) {
     match request {
-        Request::ProvisionChannels(call) => (
-            "provision",
-            format!("Set up the agent «{}» with {}.", call.display_name, channels(&call.capabilities)),
-        ),
-        Request::OnboardCustomer(call) => (
-            "onboard",
-            format!("Set up the customer «{}» with {}.", call.display_name, channels(&call.capabilities)),
-        ),
+        Request::ProvisionChannels(call) => {
+            ("provision", new_agent("agent", &call.display_name, call.agent_id.as_ref(), &call.capabilities))
+        }
+        Request::OnboardCustomer(call) => {
+            ("onboard", new_agent("customer", &call.display_name, call.agent_id.as_ref(), &call.capabilities))
+        }
         Request::DeprovisionChannels(call) => {
             ("deprovision", format!("Take all channels from the agent {}, for good.", call.agent_id))
         }
@@ -88,8 +86,10 @@ fn describe(request: &Request) -> (&'static str, String) {
     }
 }
 
-fn channels(list: &[shared::model::Channel]) -> String {
-    list.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(", ")
+fn new_agent(kind: &str, name: &str, id: Option<&AgentId>, channels: &[Channel]) -> String {
+    let id = id.map(|id| format!(" (id {id})")).unwrap_or_default();
+    let channels: Vec<_> = channels.iter().map(|channel| channel.as_str()).collect();
+    format!("Set up the {kind} «{name}»{id} with {}.", channels.join(", "))
 }
 
 /// Asks, and gives what the caller is told: the question's id, under which the same call goes through once a person

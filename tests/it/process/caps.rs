@@ -186,7 +186,11 @@ async fn two_relays_on_one_database_keep_to_one_cap_at_every_moment(
         .collect();
     assert_eq!(wrong, Vec::<&Sums>::new());
     // Both were let through, and both were stopped: else nothing was tried.
-    assert!(spending.outcomes.iter().all(|(sent, refused)| *sent > 0 && *refused > 0), "{:?}", spending.outcomes);
+    assert!(
+        spending.outcomes.iter().all(|(sent, refused)| *sent > 0 && *refused > 0),
+        "{:?}",
+        spending.outcomes
+    );
     assert!(spending.moments.len() > 10, "only {} looks at the sums", spending.moments.len());
     Ok(())
 }
@@ -245,9 +249,8 @@ async fn what_was_reserved_when_a_relay_died_becomes_what_the_carrier_took() -> 
     }
     let taken = emulator.carrier.texts_to(&PERSON.parse()?).len() as i64;
     let ledger = Sums::all(Micros(taken * REAL_PRICE));
-    let settled = wait::until("the carrier's sums", async || {
-        Ok((Sums::now(&db).await? == ledger).then_some(()))
-    });
+    let settled =
+        wait::until("the carrier's sums", async || Ok((Sums::now(&db).await? == ledger).then_some(())));
     settled.await?;
     assert_eq!((reserved, taken, asked()), (Sums::all(Micros(6 * 15_000)), 6, 6));
     db.close().await;
