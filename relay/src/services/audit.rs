@@ -28,6 +28,12 @@ pub(crate) async fn append(
     audit_log::append(tx, at, &entry.to_text(), link).await
 }
 
+/// Takes the place in line that [`append`] takes. First in a transaction that changes rows before it appends, where
+/// others change the same rows after they have appended.
+pub(crate) async fn lock(tx: &mut Conn) -> relay_store::Result<()> {
+    audit_log::lock(tx).await
+}
+
 /// What [`verify`] finds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {

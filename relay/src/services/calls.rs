@@ -71,6 +71,7 @@ pub async fn report_status(app: &App, agent: &AgentId, report: CallReport) -> Re
         .db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
+                audit::lock(tx).await?;
                 let event = format!("{}:{}", told.call_sid, told.status);
                 if !webhook_events::record(tx, "call-status", &event, now).await? {
                     return Ok(None);
@@ -128,7 +129,9 @@ async fn follow(tx: &mut Conn, rules: &Rules, row: &CallLog, now: Timestamp) -> 
     }
     let seconds = row.duration_seconds.or_else(|| {
         let talked = row.answered_at?.as_millis()..row.ended_at.unwrap_or(now).as_millis();
-        Some((talked.end - talked.start).max(0).unsigned_abs().div_ceil(1_000).cast_signed())
+        let seconds = (talked.end - talked.start).max(0).unsigned_abs().div_ceil(1_000).cast_signed();
+        // The carrier ends a call in time, also while nobody here is there to see it.
+        Some(seconds.min(row.max_duration_seconds))
     });
     let outcome = match (seconds, row.to_address.parse()) {
         (Some(seconds), Ok(number)) if row.status == CallStatus::Completed => {
@@ -168,6 +171,7 @@ pub(crate) async fn finish(app: &App, session: &SessionId, status: CallStatus, e
         .db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
+                audit::lock(tx).await?;
                 let change = CallStatusChange {
                     from: delivery::call_may_follow(status),
                     to: status,

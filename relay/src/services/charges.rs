@@ -76,16 +76,22 @@ pub(crate) async fn ask_for_prices(app: App) {
 /// Asks once for each price that is due.
 pub(crate) async fn sweep(app: &App) -> Result<(), ServiceError> {
     let before = app.now().minus(ASK_AFTER);
-    let due = app
-        .db
-        .read::<_, ServiceError, _>(move |conn| {
-            async move { Ok(usage_logs::list_unsettled(conn, before, AT_ONCE).await?) }.boxed()
-        })
-        .await?;
-    for row in due {
-        ask_for_price(app, &row).await?;
+    let mut last = (Timestamp::from_millis(0), String::new());
+    loop {
+        let after = last.clone();
+        let due = app
+            .db
+            .read::<_, ServiceError, _>(move |conn| {
+                let (at, id) = after;
+                async move { Ok(usage_logs::list_unsettled(conn, (at, &id), before, AT_ONCE).await?) }.boxed()
+            })
+            .await?;
+        let Some(end) = due.last() else { return Ok(()) };
+        last = (end.at, end.id.clone());
+        for row in &due {
+            ask_for_price(app, row).await?;
+        }
     }
-    Ok(())
 }
 
 /// Something has come to its end: its price may be known by now.

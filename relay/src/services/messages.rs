@@ -11,7 +11,7 @@ use relay_store::contacts::{self, ContactKey};
 use relay_store::message_extras::{self, MessageExtras};
 use relay_store::messages::{self, Message, StatusChange};
 use relay_store::usage_logs::UsageKind;
-use relay_store::{StoreError, scheduled_messages, webhook_events};
+use relay_store::{StoreError, webhook_events};
 use shared::ids::{AgentId, ExternalId, MessageId};
 use shared::model::{Channel, Direction, Media, MessageKind, MessageStatus, Micros, Standing, Timestamp};
 use shared::protocol::{ErrorCode, MessageSent, SendMessage};
@@ -240,20 +240,22 @@ async fn record_intent(app: &App, mut intent: Intent) -> Result<Recorded, Servic
                     channel: row.channel,
                     address: row.contact_address.clone(),
                 };
-                let contact = contacts::record_outbound(tx, &key, row.created_at).await?;
-                row.contact_name = contact.name;
                 let detail = [("agent", row.agent_id.as_str()), ("channel", row.channel.as_str())];
                 let actor = format!("agent:{}", row.agent_id);
                 let act = Act(&actor, "message.intended", row.id.as_str());
                 row.seq = audit::append(tx, row.created_at, act, &detail).await?;
-                policy::admit(tx, &rules, &departure, row.created_at).await?;
+                row.contact_name = contacts::record_outbound(tx, &key, row.created_at).await?.name;
+                match schedule_at {
+                    None => policy::admit(tx, &rules, &departure, row.created_at).await?,
+                    Some(at) => {
+                        policy::allow(tx, &rules, &departure, row.created_at).await?;
+                        outbox::wait_for(tx, &row, at).await?;
+                    }
+                }
                 messages::insert(tx, &row).await?;
                 let extras = extras.map(|extras| MessageExtras { message_id: row.id.clone(), ..extras });
                 if let Some(extras) = &extras {
                     message_extras::insert(tx, extras).await?;
-                }
-                if let Some(at) = schedule_at {
-                    scheduled_messages::insert(tx, &row.id, at).await?;
                 }
                 Ok(Recorded { row, extras })
             }

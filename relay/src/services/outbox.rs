@@ -16,7 +16,6 @@ use relay_core::{delivery, retry};
 use relay_providers::{Accepted, ProviderError};
 use relay_store::message_extras::MessageExtras;
 use relay_store::messages::{self, Message, StatusChange};
-use relay_store::scheduled_messages;
 use relay_store::usage_logs::UsageLog;
 use shared::ids::MessageId;
 use shared::model::{Channel, MessageStatus, Micros, Timestamp};
@@ -30,7 +29,7 @@ use super::charges::{self, Outcome};
 use crate::app::App;
 use crate::observability::events;
 
-pub(crate) use schedule::send_when_due;
+pub(crate) use schedule::{send_when_due, wait_for};
 pub use settling::recover;
 
 /// How long a tool call waits for the provider's answer before it says that the message is on its way.
@@ -244,7 +243,15 @@ async fn move_to(app: &App, id: &MessageId, step: Step) -> Result<Option<Message
         .db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
+                audit::lock(tx).await?;
                 let accepted = step.accepted;
+                if let Some(accepted) = &accepted {
+                    let other = messages::find_by_external_id(tx, &accepted.external_id).await?;
+                    // Two equal texts to one person: what the provider found is the other one.
+                    if other.is_some_and(|other| other.id != id) {
+                        return Ok(None);
+                    }
+                }
                 let change = StatusChange {
                     from: delivery::may_follow(step.to),
                     to: step.to,
@@ -260,9 +267,6 @@ async fn move_to(app: &App, id: &MessageId, step: Step) -> Result<Option<Message
                     audit::append(tx, now, Act("relay", action_of(step.to), id.as_str()), &detail).await?;
                     if let Some(outcome) = outcome_of(&change) {
                         charges::settle(tx, &rules, (id.as_str(), outcome), now).await?;
-                    }
-                    if step.to == MessageStatus::Sending {
-                        scheduled_messages::remove(tx, &id).await?;
                     }
                 }
                 Ok(moved)

@@ -116,6 +116,18 @@ pub(crate) async fn admit(
     limits::reserve(tx, rules, (&terms, departure), now).await
 }
 
+/// The part of [`admit`] that is about the recipient, for what is to go out at another time: a person is asked while
+/// the agent is there, and what it may cost is reserved when it goes.
+pub(crate) async fn allow(
+    tx: &mut Conn,
+    rules: &Rules,
+    departure: &Departure,
+    now: Timestamp,
+) -> Result<(), ServiceError> {
+    let terms = agents::find_terms(tx, &departure.agent).await?.ok_or(ServiceError::NotFound("agent"))?;
+    allow_recipient(tx, rules, (&terms, departure), now).await
+}
+
 fn parse_recipient(channel: Channel, to: &str) -> Result<Address, ServiceError> {
     recipient::parse(channel, to)
         .map_err(|problem| ServiceError::Invalid { field: "to", problem: problem.to_string() })

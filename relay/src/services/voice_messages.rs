@@ -232,12 +232,11 @@ async fn record_intent(app: &App, intent: Intent) -> Result<(), ServiceError> {
                     channel: Channel::Voice,
                     address: message.contact_address.clone(),
                 };
-                let contact = contacts::record_outbound(tx, &key, now).await?;
-                message.contact_name = contact.name;
                 let actor = format!("agent:{}", message.agent_id);
                 let detail = [("call", call.session_id.as_str())];
                 let act = Act(&actor, "voice_message.intended", message.id.as_str());
                 message.seq = audit::append(tx, now, act, &detail).await?;
+                message.contact_name = contacts::record_outbound(tx, &key, now).await?.name;
                 policy::admit(tx, &rules, &departure, now).await?;
                 call_logs::insert(tx, &call).await?;
                 messages::insert(tx, &message).await?;

@@ -192,13 +192,9 @@ pub async fn set_status(
     .await
 }
 
-/// Notes that the call is put through to another telephone, and what is announced; `None` takes that back. Gives
-/// false if the call is over, or delivers a message.
-pub async fn set_announcement(
-    conn: &mut Conn,
-    session_id: &SessionId,
-    announcement: Option<&str>,
-) -> Result<bool> {
+/// Notes that the call is put through to another telephone, and what is announced. Gives false if the call is over,
+/// or delivers a message.
+pub async fn set_announcement(conn: &mut Conn, session_id: &SessionId, announcement: &str) -> Result<bool> {
     let sql = "UPDATE call_logs SET say = $2 WHERE session_id = $1 AND message_id IS NULL
                AND status IN ('queued', 'ringing', 'in-progress')";
     Ok(conn.execute(sql, params![session_id, announcement]).await? == 1)
@@ -218,19 +214,26 @@ pub async fn list_recent(conn: &mut Conn, agent_id: &AgentId, limit: i64) -> Res
     conn.list(sql, params![agent_id, limit]).await
 }
 
-/// How often the agent has called this number since then, failed attempts not counted.
+/// How often the agent has called this number since then, or has put a call through to it; failed attempts are not
+/// counted.
 pub async fn count_to_number(conn: &mut Conn, agent_id: &AgentId, to: &str, since: Timestamp) -> Result<i64> {
-    let sql = "SELECT COUNT(*) AS n FROM call_logs
-               WHERE agent_id = $1 AND to_address = $2 AND created_at >= $3
-               AND direction = 'outbound' AND status <> 'failed'";
+    let sql = "SELECT (SELECT COUNT(*) FROM call_logs
+                 WHERE agent_id = $1 AND to_address = $2 AND created_at >= $3
+                 AND direction = 'outbound' AND status <> 'failed')
+               + (SELECT COUNT(*) FROM call_transfers
+                 WHERE agent_id = $1 AND to_address = $2 AND created_at >= $3 AND status <> 'failed') AS n";
     conn.number(sql, params![agent_id, to, since]).await
 }
 
-/// How often the agent has called the number that it called most since then, failed attempts not counted.
+/// The same for the number for which it is most.
 pub async fn most_to_one_number(conn: &mut Conn, agent_id: &AgentId, since: Timestamp) -> Result<i64> {
     let sql = "SELECT COALESCE(MAX(calls), 0) AS n FROM (
-                 SELECT COUNT(*) AS calls FROM call_logs
-                 WHERE agent_id = $1 AND created_at >= $2 AND direction = 'outbound' AND status <> 'failed'
+                 SELECT COUNT(*) AS calls FROM (
+                   SELECT to_address FROM call_logs
+                   WHERE agent_id = $1 AND created_at >= $2 AND direction = 'outbound' AND status <> 'failed'
+                   UNION ALL
+                   SELECT to_address FROM call_transfers
+                   WHERE agent_id = $1 AND created_at >= $2 AND status <> 'failed') AS attempts
                  GROUP BY to_address) AS numbers";
     conn.number(sql, params![agent_id, since]).await
 }
@@ -250,6 +253,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::call_transfers::{self, CallTransfer, TransferStatus};
     use crate::testing::{agent, at, open};
     use crate::{Backend, StoreError};
 
@@ -416,17 +420,14 @@ mod tests {
                     let mut noted = Vec::new();
                     for call in &calls {
                         insert(tx, call).await?;
-                        noted.push(set_announcement(tx, &call.session_id, Some("Hello")).await?);
+                        noted.push(set_announcement(tx, &call.session_id, "Hello").await?);
                     }
-                    let id = &calls[0].session_id;
-                    let put_through = find(tx, id).await?.and_then(|call| call.say);
-                    noted.push(set_announcement(tx, id, None).await?);
-                    Ok((noted, put_through, find(tx, id).await?.and_then(|call| call.say)))
+                    Ok((noted, find(tx, &calls[0].session_id).await?.and_then(|call| call.say)))
                 }
                 .boxed()
             })
             .await;
-        assert_eq!(found, (vec![true, false, false, true], Some("Hello".to_owned()), None));
+        assert_eq!(found, (vec![true, false, false], Some("Hello".to_owned())));
     }
 
     #[rstest]
@@ -485,6 +486,49 @@ mod tests {
             })
             .await;
         assert_eq!(found, [2, 0, 2, 0]);
+    }
+
+    #[rstest]
+    #[tokio::test]
+    async fn a_transfer_to_a_number_counts_as_a_call_to_it(
+        #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
+    ) {
+        let Some(db) = open(backend).await else { return };
+        let transfer = |created_at| CallTransfer {
+            id: MessageId::generate(),
+            session_id: SessionId::generate(),
+            agent_id: agent(),
+            to_address: "+14155550123".to_owned(),
+            announcement: String::new(),
+            status: TransferStatus::Asked,
+            created_at: at(created_at),
+        };
+        let transfers = [
+            transfer(1),
+            transfer(5),
+            CallTransfer { status: TransferStatus::Ended, ..transfer(6) },
+            CallTransfer { status: TransferStatus::Failed, ..transfer(7) },
+            CallTransfer { to_address: "+14155550199".to_owned(), ..transfer(8) },
+            CallTransfer { agent_id: "other".parse().unwrap(), ..transfer(9) },
+        ];
+        let found = db
+            .run(move |tx| {
+                async move {
+                    insert(tx, &call(5)).await?;
+                    for transfer in &transfers {
+                        call_transfers::insert(tx, transfer).await?;
+                    }
+                    Ok([
+                        count_to_number(tx, &agent(), "+14155550123", at(5)).await?,
+                        count_to_number(tx, &agent(), "+14155550199", at(5)).await?,
+                        most_to_one_number(tx, &agent(), at(5)).await?,
+                        most_to_one_number(tx, &agent(), at(10)).await?,
+                    ])
+                }
+                .boxed()
+            })
+            .await;
+        assert_eq!(found, [3, 1, 3, 0]);
     }
 
     #[rstest]

@@ -25,6 +25,7 @@ pub mod approvals;
 pub mod audit_log;
 pub mod billing_config;
 pub mod call_logs;
+pub mod call_transfers;
 pub mod call_turns;
 pub mod contacts;
 pub mod directory_version;

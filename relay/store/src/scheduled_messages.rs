@@ -1,6 +1,6 @@
 //! The `scheduled_messages` table: messages that wait for their time. Whoever removes a row is the one that sends.
 
-use shared::ids::MessageId;
+use shared::ids::{AgentId, MessageId};
 use shared::model::Timestamp;
 
 use crate::value::params;
@@ -22,6 +22,19 @@ pub async fn remove(conn: &mut Conn, message_id: &MessageId) -> Result<bool> {
 pub async fn find(conn: &mut Conn, message_id: &MessageId) -> Result<Option<Timestamp>> {
     let sql = "SELECT send_at FROM scheduled_messages WHERE message_id = $1";
     conn.query_opt(sql, params![message_id]).await?.map(|row| row.get("send_at")).transpose()
+}
+
+/// Lets it wait for another time.
+pub async fn set(conn: &mut Conn, message_id: &MessageId, send_at: Timestamp) -> Result<bool> {
+    let sql = "UPDATE scheduled_messages SET send_at = $2 WHERE message_id = $1";
+    Ok(conn.execute(sql, params![message_id, send_at]).await? == 1)
+}
+
+/// How many messages of an agent wait.
+pub async fn count(conn: &mut Conn, agent_id: &AgentId) -> Result<i64> {
+    let sql = "SELECT COUNT(*) AS n FROM scheduled_messages s JOIN messages m ON m.id = s.message_id
+               WHERE m.agent_id = $1";
+    conn.number(sql, params![agent_id]).await
 }
 
 /// The messages whose time has come, the longest overdue first.
@@ -86,14 +99,15 @@ mod tests {
             .run(move |tx| {
                 async move {
                     insert(tx, &id, at(1)).await?;
-                    let waits = find(tx, &id).await?;
+                    let waits = (find(tx, &id).await?, set(tx, &id, at(2)).await?, find(tx, &id).await?);
                     let removed = (remove(tx, &id).await?, remove(tx, &id).await?);
                     Ok((waits, removed, find(tx, &id).await?, list_due(tx, at(9), 9).await?))
                 }
                 .boxed()
             })
             .await;
-        assert_eq!(found, (Some(at(1)), (true, false), None, vec![]));
+        let waits = (Some(at(1)), true, Some(at(2)));
+        assert_eq!(found, (waits, (true, false), None, vec![]));
     }
 
     #[rstest]

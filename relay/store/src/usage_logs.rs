@@ -130,13 +130,13 @@ pub async fn at_number(conn: &mut Conn, agent_id: &AgentId, n: i64) -> Result<Op
     conn.query_opt(sql, params![agent_id, n]).await?.map(|row| row.get("at")).transpose()
 }
 
-/// Takes the better knowledge, if the charge is what the caller believes. What is settled can be corrected; what
-/// is released stays.
+/// Takes the better knowledge, if the charge is what the caller believes. What is settled is corrected by nothing
+/// less than another price or a release; what was released may turn out to have happened.
 pub async fn settle(conn: &mut Conn, id: &str, settlement: &Settlement) -> Result<bool> {
     let sql = "UPDATE usage_logs SET
                  status = $3, charge_micros = $4, quantity = COALESCE($5, quantity), updated_at = $6
                WHERE id = $1 AND charge_micros = $2
-               AND (status IN ('reserved', 'charged') OR (status = 'settled' AND $3 = 'settled'))";
+               AND NOT (status = 'settled' AND $3 = 'charged') AND NOT (status = 'released' AND $3 = 'released')";
     let settled = conn
         .execute(
             sql,
@@ -153,11 +153,17 @@ pub async fn settle(conn: &mut Conn, id: &str, settlement: &Settlement) -> Resul
     Ok(settled == 1)
 }
 
-/// Actions from before then whose price is not known, oldest first.
-pub async fn list_unsettled(conn: &mut Conn, before: Timestamp, limit: i64) -> Result<Vec<UsageLog>> {
-    let sql = "SELECT * FROM usage_logs WHERE status IN ('reserved', 'charged') AND at < $1
-               ORDER BY at, id LIMIT $2";
-    conn.list(sql, params![before, limit]).await
+/// Actions whose price is not known, by time: those that come after the action `after` and before the time `before`.
+pub async fn list_unsettled(
+    conn: &mut Conn,
+    (after, after_id): (Timestamp, &str),
+    before: Timestamp,
+    limit: i64,
+) -> Result<Vec<UsageLog>> {
+    let sql = "SELECT * FROM usage_logs
+               WHERE status IN ('reserved', 'charged') AND at < $3 AND (at > $1 OR (at = $1 AND id > $2))
+               ORDER BY at, id LIMIT $4";
+    conn.list(sql, params![after, after_id, before, limit]).await
 }
 
 /// What one agent or all have done since then, without what was released.
@@ -267,8 +273,10 @@ mod tests {
     #[case::corrected(UsageStatus::Settled, 100, UsageStatus::Settled, true)]
     #[case::somebody_was_faster(UsageStatus::Reserved, 99, UsageStatus::Charged, false)]
     #[case::unsettled(UsageStatus::Settled, 100, UsageStatus::Charged, false)]
-    #[case::released_after_all(UsageStatus::Settled, 100, UsageStatus::Released, false)]
-    #[case::revived(UsageStatus::Released, 100, UsageStatus::Settled, false)]
+    #[case::released_after_all(UsageStatus::Settled, 100, UsageStatus::Released, true)]
+    #[case::it_happened_after_all(UsageStatus::Released, 100, UsageStatus::Charged, true)]
+    #[case::priced_after_all(UsageStatus::Released, 100, UsageStatus::Settled, true)]
+    #[case::released_again(UsageStatus::Released, 100, UsageStatus::Released, false)]
     #[tokio::test]
     async fn a_charge_is_settled_from_where_it_may_be(
         #[values(Backend::Sqlite, Backend::Postgres)] backend: Backend,
@@ -327,12 +335,18 @@ mod tests {
             UsageLog { status: UsageStatus::Charged, ..usage(4) },
             usage(5),
         ];
-        let expected = (vec![rows[0].clone(), rows[3].clone()], vec![rows[0].clone()]);
+        let (first, second) = (rows[0].clone(), rows[3].clone());
+        let expected = (vec![first.clone(), second.clone()], vec![first.clone()], vec![second]);
         let found = db
             .run(move |tx| {
                 async move {
                     insert_all(tx, &rows).await?;
-                    Ok((list_unsettled(tx, at(5), 9).await?, list_unsettled(tx, at(5), 1).await?))
+                    let start = (at(0), "");
+                    Ok((
+                        list_unsettled(tx, start, at(5), 9).await?,
+                        list_unsettled(tx, start, at(5), 1).await?,
+                        list_unsettled(tx, (first.at, &first.id), at(5), 9).await?,
+                    ))
                 }
                 .boxed()
             })

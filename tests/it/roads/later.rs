@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use relay::services::operator;
 use relay_core::clock::Clock;
 use rstest::rstest;
+use shared::ids::AgentId;
 use shared::ipc::Client;
 use shared::model::{Direction, Message, MessageStatus};
 use shared::protocol::{ErrorCode, GetMessages, SendMessage};
@@ -55,6 +57,58 @@ async fn a_message_keeps_its_time_over_a_restart() -> Result<()> {
     relay.clock.advance(HOUR);
     becomes(&session, MessageStatus::Accepted).await?;
     assert_eq!(arrived(&relay), 1);
+    relay.stop().await
+}
+
+#[tokio::test]
+async fn what_may_not_go_when_its_time_comes_does_not() -> Result<()> {
+    let relay = TestRelay::live().await?;
+    let session = relay.session().await?;
+    session.call(in_an_hour(&relay)).await?;
+    operator::block(&relay.app().db, AgentId::default_agent(), relay.clock.now()).await?;
+    relay.clock.advance(HOUR);
+    becomes(&session, MessageStatus::Failed).await?;
+    assert_eq!(arrived(&relay), 0);
+    relay.stop().await
+}
+
+#[tokio::test]
+async fn limits_count_when_a_message_goes() -> Result<()> {
+    let relay = TestRelay::live_with("[limits]\nactions_per_minute = 2").await?;
+    let session = relay.session().await?;
+    for _ in 0..3 {
+        session.call(in_an_hour(&relay)).await?;
+    }
+    relay.clock.advance(HOUR);
+    until("two of them", async || Ok((arrived(&relay) == 2).then_some(()))).await?;
+    // The first of the next minute is refused while the third waits, and goes with it.
+    let problem = refusal(session.call(SendMessage::sms(PERSON, "now")).await)?;
+    assert_eq!((problem.code, arrived(&relay)), (ErrorCode::RateLimited, 2));
+    relay.clock.advance(Duration::from_secs(60));
+    until("the third", async || Ok((arrived(&relay) == 3).then_some(()))).await?;
+    relay.stop().await
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_expects_any_more_is_not_sent() -> Result<()> {
+    let relay = TestRelay::live().await?;
+    let session = relay.session().await?;
+    session.call(in_an_hour(&relay)).await?;
+    relay.clock.advance(3 * HOUR);
+    becomes(&session, MessageStatus::Failed).await?;
+    assert_eq!(arrived(&relay), 0);
+    relay.stop().await
+}
+
+#[tokio::test]
+async fn a_hundred_messages_wait_at_once_and_no_more() -> Result<()> {
+    let relay = TestRelay::live().await?;
+    let session = relay.session().await?;
+    let wanted = in_an_hour(&relay);
+    for _ in 0..100 {
+        session.call(wanted.clone()).await?;
+    }
+    assert_eq!(refusal(session.call(wanted).await)?.code, ErrorCode::RateLimited);
     relay.stop().await
 }
 

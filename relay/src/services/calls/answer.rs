@@ -128,6 +128,7 @@ async fn answered(
             async move {
                 let row = call_logs::find(tx, &session).await?.filter(|row| row.agent_id == agent);
                 let row = row.ok_or(ServiceError::NotFound("call"))?;
+                audit::lock(tx).await?;
                 if row.call_sid.as_ref().is_some_and(|known| *known != sid) {
                     return Err(ServiceError::NotFound("call"));
                 }

@@ -192,9 +192,9 @@ async fn record_intent(app: &App, row: CallLog, departure: Departure) -> Result<
                     channel: Channel::Voice,
                     address: row.to_address.clone(),
                 };
-                contacts::record_outbound(tx, &key, row.created_at).await?;
                 let (actor, subject) = (format!("agent:{}", row.agent_id), row.session_id.as_str());
                 audit::append(tx, row.created_at, Act(&actor, "call.intended", subject), &[]).await?;
+                contacts::record_outbound(tx, &key, row.created_at).await?;
                 policy::admit(tx, &rules, &departure, row.created_at).await?;
                 call_logs::insert(tx, &row).await?;
                 Ok(())
@@ -247,6 +247,7 @@ async fn named(app: &App, row: &CallLog, placed: &PlacedCall) -> Result<CallLog,
         .db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
+                audit::lock(tx).await?;
                 let named = call_logs::set_call_sid(tx, &session, &placed.call_sid, placed.status).await?;
                 if let Some(row) = named {
                     let detail = [("call_sid", placed.call_sid.as_str())];

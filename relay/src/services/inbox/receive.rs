@@ -57,10 +57,10 @@ async fn insert_inbound(
 ) -> Result<(), ServiceError> {
     let id = MessageId::generate();
     let key = ContactKey { agent_id, channel: inbound.channel, address: inbound.from };
-    let contact = contacts::record_inbound(tx, &key, inbound.sender_name.as_deref(), now).await?;
     let cleaned = sanitize::clean(&inbound.body);
     let detail = [("agent", key.agent_id.as_str()), ("external_id", inbound.external_id.as_str())];
     let seq = audit::append(tx, now, Act("carrier", "message.received", id.as_str()), &detail).await?;
+    let contact = contacts::record_inbound(tx, &key, inbound.sender_name.as_deref(), now).await?;
     let message = Message {
         standing: standing(&contact),
         contact_name: contact.name,
@@ -90,13 +90,13 @@ pub(crate) async fn insert_call_entry(
     now: Timestamp,
 ) -> Result<(), ServiceError> {
     let key = ContactKey { agent_id: entry_of.agent_id, channel: Channel::Voice, address: entry_of.from };
+    let detail = [("agent", key.agent_id.as_str()), ("call", entry_of.call_sid.as_str())];
+    let action = if entry_of.kind == MessageKind::Call { "call.received" } else { "voicemail.received" };
+    let seq = audit::append(tx, now, Act("carrier", action, entry_of.id.as_str()), &detail).await?;
     let contact = match entry_of.kind {
         MessageKind::Call => Some(contacts::record_inbound(tx, &key, None, now).await?),
         _ => contacts::find(tx, &key).await?,
     };
-    let detail = [("agent", key.agent_id.as_str()), ("call", entry_of.call_sid.as_str())];
-    let action = if entry_of.kind == MessageKind::Call { "call.received" } else { "voicemail.received" };
-    let seq = audit::append(tx, now, Act("carrier", action, entry_of.id.as_str()), &detail).await?;
     let message = Message {
         kind: entry_of.kind,
         standing: contact.as_ref().map_or(Standing::New, standing),

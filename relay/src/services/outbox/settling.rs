@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use relay_providers::Accepted;
 use relay_store::messages::{self, Message};
-use shared::ids::MessageId;
 use shared::model::{Channel, MessageStatus};
 
 use super::{CLOCK_SLACK, Step, move_to, parcel, schedule};
@@ -14,44 +12,31 @@ use crate::observability::events;
 use crate::services::ServiceError;
 
 /// When the provider is asked about an unknown outcome.
-const ASK_AFTER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60)];
+const ASK_AFTER_SECONDS: [u64; 6] = [2, 15, 60, 600, 3_600, 6 * 3_600];
 
 /// Asks the provider what became of a message whose answer was lost.
 pub(super) async fn settle(app: App, row: Message) {
     let Ok(Some(parcel)) = parcel::pack_again(&app, &row).await else { return };
-    let not_before = row.updated_at.minus(CLOCK_SLACK);
-    for pause in ASK_AFTER {
+    // What is `unknown` has been moved by every start that could not ask.
+    let handed_over = if row.status == MessageStatus::Sending { row.updated_at } else { row.created_at };
+    let not_before = handed_over.minus(CLOCK_SLACK);
+    for seconds in ASK_AFTER_SECONDS {
         tokio::select! {
-            () = tokio::time::sleep(pause) => (),
+            () = tokio::time::sleep(Duration::from_secs(seconds)) => (),
             () = app.stop.cancelled() => return,
         }
         match parcel.find_sent(&app.providers(), not_before).await {
-            Ok(Some(accepted)) => {
-                if let Err(problem) = settle_as(&app, &row.id, &accepted).await {
-                    events::failed_inside("settle a message", &problem);
-                }
-                return;
-            }
+            Ok(Some(accepted)) => match move_to(&app, &row.id, Step::accepted(&accepted)).await {
+                Ok(Some(_)) => return,
+                // It is that of another message, or a report was faster.
+                Ok(None) => (),
+                Err(problem) => events::failed_inside("settle a message", &problem),
+            },
             Ok(None) => (),
             Err(problem) => events::provider_failed("find_sent", &problem),
         }
     }
     events::message_unsettled(&row.id);
-}
-
-async fn settle_as(app: &App, id: &MessageId, accepted: &Accepted) -> Result<(), ServiceError> {
-    let external_id = accepted.external_id.clone();
-    let other = app
-        .db
-        .read::<_, ServiceError, _>(move |conn| {
-            async move { Ok(messages::find_by_external_id(conn, &external_id).await?) }.boxed()
-        })
-        .await?;
-    // Two equal texts to one person: what the provider found may be the other one.
-    if other.is_none_or(|other| other.id == *id) {
-        move_to(app, id, Step::accepted(accepted)).await?;
-    }
-    Ok(())
 }
 
 /// At the start of the relay: what a dead process left. Runs before anything new can be sent.

@@ -37,11 +37,39 @@ pub(super) async fn measure(programs: &Programs) -> Result<()> {
     // The first round warms both up and does not count.
     for round in 0..=ROUNDS {
         let (mut sends, mut inserts) = (Samples::default(), Samples::default());
-        for _ in 0..SENDS {
-            pace.tick().await;
-            sends.push(send(&mut mcp).await?);
-            pace.tick().await;
-            inserts.push(insert(&mut database)?);
+        match std::env::args().nth(2).as_deref() {
+            Some("A") => {
+                for _ in 0..SENDS {
+                    sends.push(send(&mut mcp).await?);
+                }
+                for _ in 0..SENDS {
+                    inserts.push(insert(&mut database)?);
+                }
+            }
+            Some("B") => {
+                for _ in 0..SENDS {
+                    sends.push(send(&mut mcp).await?);
+                    inserts.push(insert(&mut database)?);
+                }
+            }
+            Some("D") => {
+                for _ in 0..SENDS {
+                    sends.push(send(&mut mcp).await?);
+                    tokio::time::sleep(Duration::from_millis(4)).await;
+                }
+                for _ in 0..SENDS {
+                    inserts.push(insert(&mut database)?);
+                    tokio::time::sleep(Duration::from_millis(4)).await;
+                }
+            }
+            _ => {
+                for _ in 0..SENDS {
+                    pace.tick().await;
+                    sends.push(send(&mut mcp).await?);
+                    pace.tick().await;
+                    inserts.push(insert(&mut database)?);
+                }
+            }
         }
         if round > 0 {
             product.add(sends);
