@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use shared::ids::{AgentId, LeaseId};
 use shared::ipc::{CallContext, Greeting, Handler, Listener};
 use shared::model::Unread;
-use shared::protocol::{ApiError, Event, PeerProgram, RefusalReason, Request};
+use shared::protocol::{ApiError, ErrorCode, Event, PeerProgram, RefusalReason, Request};
 use tokio::sync::broadcast;
 
 use crate::app::App;
@@ -140,6 +140,10 @@ impl Handler for Session {
         context: CallContext,
     ) -> (Result<Box<RawValue>, ApiError>, Option<Unread>) {
         let result = self.dispatch(request, &context).await;
+        if result.as_ref().is_err_and(|problem| problem.code == ErrorCode::AuthRequired) {
+            // Whose session it was is not told of the inbox any more.
+            return (result, None);
+        }
         let unread = Box::pin(self.app.inboxes.unread(&self.app, self.principal.agent())).await.ok();
         (result, unread.filter(|unread| !unread.is_empty()))
     }

@@ -8,11 +8,13 @@ use relay::services::tokens;
 use relay_core::clock::Clock;
 use relay_core::token::Role;
 use rstest::rstest;
-use shared::ids::AgentId;
-use shared::ipc::{Client, ClientError};
+use shared::ids::{AgentId, TokenId};
+use shared::ipc::{Client, ClientError, transport};
 use shared::protocol::{
-    ErrorCode, GetMessages, Hello, PROTOCOL_VERSION, PeerProgram, Ping, RefusalReason, SimulateText,
+    ClientFrame, Envelope, ErrorCode, GetMessages, Hello, Outcome, PROTOCOL_VERSION, PeerProgram, Ping,
+    RefusalReason, RelayFrame, SimulateText, Welcome,
 };
+use tests::refusal::refusal;
 use tests::relay::{OUR_NUMBER, PERSON, TestRelay, text_form};
 use tests::wait::until;
 
@@ -21,6 +23,15 @@ const SMS: &str = "/webhooks/default/sms";
 async fn token(relay: &TestRelay, agent: &AgentId, lifetime: Option<Duration>) -> Result<String> {
     let issued = tokens::create(&relay.app().db, agent, Role::Agent, lifetime, relay.clock.now()).await?;
     Ok(issued.secret.expose().to_owned())
+}
+
+/// A session whose token can be revoked.
+async fn revocable(relay: &TestRelay) -> Result<(Hello, TokenId)> {
+    let (db, agent) = (&relay.app().db, AgentId::default_agent());
+    let issued = tokens::create(db, &agent, Role::Agent, None, relay.clock.now()).await?;
+    let client = PeerProgram { name: "test".to_owned(), version: "0".to_owned() };
+    let token = Some(issued.secret.expose().to_owned());
+    Ok((Hello { protocol: PROTOCOL_VERSION, client, host: None, token }, issued.id))
 }
 
 async fn refused(relay: &TestRelay, protocol: u32, token: Option<String>) -> Result<RefusalReason> {
@@ -122,6 +133,57 @@ async fn a_wait_that_nobody_waits_for_any_more_takes_nothing() -> Result<()> {
     assert_eq!(relay.post_signed(SMS, &form).await?.status, 200);
     let page = session.call(GetMessages::default()).await?.reply;
     assert_eq!((page.messages.len(), page.messages[0].attempt), (1, 1));
+    relay.stop().await
+}
+
+#[tokio::test]
+async fn a_wait_that_outlives_its_token_is_given_nothing_and_keeps_nothing() -> Result<()> {
+    let relay = TestRelay::live().await?;
+    let (hello, token) = revocable(&relay).await?;
+    let session = Client::connect(&relay.paths().socket(), &hello).await?;
+    let meanwhile = async {
+        // Each is answered after the wait has begun.
+        for _ in 0..10 {
+            session.call(ping()).await?;
+        }
+        tokens::revoke(&relay.app().db, token, relay.clock.now()).await?;
+        let form = text_form("SM00000000000000000000000000000001", PERSON, "hello");
+        relay.post_signed(SMS, &form).await
+    };
+    let (waited, posted) = tokio::join!(session.call(waiting(60)), meanwhile);
+    assert_eq!(posted?.status, 200);
+    assert_eq!(refusal(waited)?.code, ErrorCode::AuthRequired);
+    let page = relay.session().await?.call(GetMessages::default()).await?.reply;
+    // The first attempt was taken back.
+    assert_eq!((page.messages.len(), page.messages[0].attempt), (1, 2));
+    relay.stop().await
+}
+
+#[tokio::test]
+async fn who_is_no_longer_let_in_is_not_told_what_waits() -> Result<()> {
+    let relay = TestRelay::live().await?;
+    let form = text_form("SM00000000000000000000000000000001", PERSON, "hello");
+    assert_eq!(relay.post_signed(SMS, &form).await?.status, 200);
+    let (hello, token) = revocable(&relay).await?;
+    // A client of ours passes nothing on that comes beside a failure.
+    let (mut reader, mut writer) = transport::frames(transport::connect(&relay.paths().socket()).await?);
+    writer.send(&hello).await?;
+    reader.receive::<Welcome>().await?;
+    let mut told = Vec::new();
+    for id in 0..2 {
+        let call = Box::new(ping().into());
+        writer.send(&ClientFrame::Call { id, call, envelope: Envelope::default() }).await?;
+        let Some(RelayFrame::Reply { result, unread, .. }) = reader.receive().await? else {
+            bail!("no reply")
+        };
+        let code = match result {
+            Outcome::Ok(_) => None,
+            Outcome::Error(problem) => Some(problem.code),
+        };
+        told.push((code, unread.is_some()));
+        tokens::revoke(&relay.app().db, token.clone(), relay.clock.now()).await.ok();
+    }
+    assert_eq!(told, [(None, true), (Some(ErrorCode::AuthRequired), false)]);
     relay.stop().await
 }
 

@@ -6,8 +6,11 @@ mod periods;
 pub(crate) mod sales;
 mod settings;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use futures_util::future::{BoxFuture, try_join_all};
+use relay_store::audit_log;
 use relay_store::limit_hits;
 use relay_store::messages;
 use relay_store::usage_counters::{self, Counters};
@@ -233,5 +236,29 @@ async fn of_64_at_once_only_those_leave_for_whom_there_is_room(
         traces.charged = vec![];
     }
     assert_eq!(Traces::find(&relay).await?, traces);
+    relay.stop().await
+}
+
+/// How many refusals by a limit stand in the audit log.
+async fn written_down(relay: &TestRelay) -> Result<usize> {
+    let rows = read(relay, |conn| audit_log::page(conn, 0, 1_000).boxed()).await?;
+    Ok(rows.iter().filter(|row| row.entry.contains("\"limit.refused\"")).count())
+}
+
+#[tokio::test]
+async fn an_agent_that_goes_on_asking_is_written_down_once_a_day() -> Result<()> {
+    let relay = limited(&[("actions_per_day", "1")]).await?;
+    let session = relay.session().await?;
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        session.call(text()).await?;
+        for _ in 0..30 {
+            refusal(session.call(text()).await)?;
+        }
+        let refused = Traces::find(&relay).await?.refused;
+        told.push((refused, written_down(&relay).await?));
+        relay.clock.advance(Duration::from_secs(86_400));
+    }
+    assert_eq!(told, [(30, 1), (60, 2)]);
     relay.stop().await
 }

@@ -1,6 +1,7 @@
 //! Whom an agent may reach on its own, and what a person's yes is good for.
 
 mod approvals;
+mod shown;
 mod trail;
 
 use anyhow::Result;

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 
+use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use shared::ipc::{CallContext, reply};
 use shared::protocol::{
@@ -94,20 +95,22 @@ impl Session {
     }
 
     /// Serves what only an admin may ask, or who brings a person's yes.
-    async fn operate<C, Fut>(
-        &self,
-        context: &CallContext,
+    fn operate<'a, C, Fut>(
+        &'a self,
+        context: &'a CallContext,
         call: C,
-        work: impl FnOnce(Admin, C) -> Fut,
-    ) -> Answer
+        work: impl FnOnce(Admin, C) -> Fut + Send + 'a,
+    ) -> BoxFuture<'a, Answer>
     where
-        C: Call + Clone,
-        Fut: Future<Output = Result<C::Reply, ServiceError>>,
+        C: Call + Clone + Send + Sync + 'a,
+        Fut: Future<Output = Result<C::Reply, ServiceError>> + Send + 'a,
     {
-        let request = call.clone().into();
-        let admitted = identity::admit(&self.app, &self.principal, &request, &context.envelope);
-        let admin = told(C::NAME, Box::pin(admitted).await)?;
-        serve::<C>(work(admin, call)).await
+        Box::pin(async move {
+            let request = call.clone().into();
+            let admitted = identity::admit(&self.app, &self.principal, &request, &context.envelope);
+            let admin = told(C::NAME, admitted.await)?;
+            serve::<C>(work(admin, call)).await
+        })
     }
 
     async fn get_messages(
@@ -118,15 +121,17 @@ impl Session {
     ) -> Result<MessagePage, ServiceError> {
         let (app, agent) = (&self.app, &caller.agent);
         let page = inbox::get(app, agent, call, cancelled).await?;
+        // While it waited, its token may have been revoked.
+        let good = Box::pin(identity::still_good(app, &self.principal)).await;
         if let Some(lease) = &page.lease {
-            if cancelled.is_cancelled() {
+            if good.is_err() || cancelled.is_cancelled() {
                 // Nobody will get this answer.
-                inbox::release(app, agent, vec![lease.clone()]).await?;
+                Box::pin(inbox::release(app, agent, vec![lease.clone()])).await?;
             } else {
                 self.leases().insert(lease.clone(), agent.clone());
             }
         }
-        Ok(page)
+        good.map(|()| page)
     }
 
     async fn confirm_read(&self, caller: &Caller, call: ConfirmRead) -> Result<Confirmed, ServiceError> {
@@ -145,9 +150,12 @@ impl Session {
     }
 }
 
-/// Serves one call, in a box of its own.
-async fn serve<C: Call>(work: impl Future<Output = Result<C::Reply, ServiceError>>) -> Answer {
-    reply::<C>(told(C::NAME, Box::pin(work).await))
+/// Serves one call, in a box of its own from the beginning: an argument of an `async fn` would have its room in every
+/// call's future.
+fn serve<'a, C: Call>(
+    work: impl Future<Output = Result<C::Reply, ServiceError>> + Send + 'a,
+) -> BoxFuture<'a, Answer> {
+    Box::pin(async move { reply::<C>(told(C::NAME, work.await)) })
 }
 
 /// Logs a failure where it is answered, and puts it in words.

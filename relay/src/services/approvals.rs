@@ -1,6 +1,8 @@
 //! Questions to a person: may the agent do this? A yes covers exactly the call that was asked about, once, for a few
 //! minutes.
 
+pub(super) mod words;
+
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -8,7 +10,7 @@ use relay_store::approvals::{self, Approval, ApprovalStatus};
 use relay_store::{Conn, Database};
 use serde::Serialize;
 use shared::ids::{AgentId, ApprovalId};
-use shared::model::{Channel, Timestamp};
+use shared::model::Timestamp;
 use shared::protocol::{ApiError, Confirmed, DecideApproval, Decision, ErrorCode, Request};
 
 use super::ServiceError;
@@ -39,7 +41,7 @@ pub struct Question {
 impl Question {
     /// About a call that only an admin may make.
     pub(crate) fn about(agent: &AgentId, request: &Request) -> Self {
-        let (action, summary) = describe(request);
+        let (action, summary) = words::admins_call(request);
         Self::new(agent, action, request, summary)
     }
 
@@ -53,43 +55,6 @@ impl Question {
     pub(crate) fn unasked(&self) -> ApiError {
         ApiError::new(ErrorCode::Forbidden, "A person must allow this first; nothing was done.", "Ask them.")
     }
-}
-
-/// What an admin's call would do, in words for a person. Never a credential.
-fn describe(request: &Request) -> (&'static str, String) {
-    match request {
-        Request::ProvisionChannels(call) => {
-            ("provision", new_agent("agent", &call.display_name, call.agent_id.as_ref(), &call.capabilities))
-        }
-        Request::OnboardCustomer(call) => {
-            ("onboard", new_agent("customer", &call.display_name, call.agent_id.as_ref(), &call.capabilities))
-        }
-        Request::DeprovisionChannels(call) => {
-            ("deprovision", format!("Take all channels from the agent {}, for good.", call.agent_id))
-        }
-        Request::RegisterProvider(call) => {
-            ("register_provider", format!("Store credentials for the provider «{}».", call.provider))
-        }
-        Request::SetAgentLimits(call) => {
-            let limits = serde_json::to_string(&call.limits).unwrap_or_default();
-            ("set_limits", format!("Change the limits of the agent {}: {limits}", call.agent_id))
-        }
-        Request::SetBillingConfig(call) => {
-            let tier = call.tier.map_or("as it is", |tier| tier.as_str());
-            let markup = call.markup_percent.map_or("as it is".to_owned(), |percent| format!("{percent} %"));
-            (
-                "set_billing",
-                format!("Change the billing of the agent {}: tier {tier}, markup {markup}.", call.agent_id),
-            )
-        }
-        _ => ("call", "Make a call that only an admin may make.".to_owned()),
-    }
-}
-
-fn new_agent(kind: &str, name: &str, id: Option<&AgentId>, channels: &[Channel]) -> String {
-    let id = id.map(|id| format!(" (id {id})")).unwrap_or_default();
-    let channels: Vec<_> = channels.iter().map(|channel| channel.as_str()).collect();
-    format!("Set up the {kind} «{name}»{id} with {}.", channels.join(", "))
 }
 
 /// Asks, and gives what the caller is told: the question's id, under which the same call goes through once a person

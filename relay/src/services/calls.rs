@@ -25,6 +25,7 @@ use crate::observability::events;
 pub use answer::{CarrierCall, RelayEnded, answer, relay_ended};
 pub use place::place;
 pub(in crate::services) use place::{carry_out, earlier};
+pub(crate) use transfer::put_through;
 pub use transfer::{DialEnded, dial_ended, transfer, whisper};
 pub(crate) use voicemail::{announce_unannounced, announce_voicemail, store_voicemail};
 
@@ -121,10 +122,15 @@ pub async fn report_status(app: &App, agent: &AgentId, report: CallReport) -> Re
     Ok(())
 }
 
-/// What hangs on a call's status: the money that was reserved for it, and the voice message that it carries.
+/// What hangs on a call's status: the money that was reserved for it and its transfers, and the voice message that
+/// it carries.
 async fn follow(tx: &mut Conn, rules: &Rules, row: &CallLog, now: Timestamp) -> Result<(), ServiceError> {
     voice_messages::follow(tx, row, now).await?;
-    if !row.status.is_final() || row.direction == Direction::Inbound {
+    if !row.status.is_final() {
+        return Ok(());
+    }
+    transfer::follow(tx, rules, row, now).await?;
+    if row.direction == Direction::Inbound {
         return Ok(());
     }
     let seconds = row.duration_seconds.or_else(|| {

@@ -69,6 +69,11 @@ impl ServiceError {
                 "Try again in a moment. If it stays, the disk may be full: see the relay's log.",
             )
             .retryable(Some(5)),
+            Self::Store(StoreError::CommitUnknown(_)) => ApiError::new(
+                ErrorCode::OutcomeUnknown,
+                "The database may have recorded this, but its answer was lost.",
+                "Repeat it only with the same idempotencyKey. Without one, look first whether it was done.",
+            ),
             Self::Store(_) => ApiError::new(
                 ErrorCode::Internal,
                 "The relay failed inside; nothing was done.",
@@ -108,5 +113,25 @@ fn provider_error(problem: &ProviderError) -> ApiError {
             "The provider may have acted, but its answer was lost.",
             "Do not send it again. The relay asks the provider; the message's status will tell.",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::commit_without_an_answer(StoreError::CommitUnknown("cut".into()), ErrorCode::OutcomeUnknown, false)]
+    #[case::full_disk(StoreError::Unavailable("full".into()), ErrorCode::Internal, true)]
+    #[case::bug(StoreError::Misuse("on purpose"), ErrorCode::Internal, true)]
+    fn nothing_is_said_to_be_undone_that_may_have_been_done(
+        #[case] problem: StoreError,
+        #[case] code: ErrorCode,
+        #[case] is_undone: bool,
+    ) {
+        let told = ServiceError::Store(problem).to_api_error();
+        assert_eq!((told.code, told.message.contains("nothing was done")), (code, is_undone), "{told:?}");
     }
 }

@@ -16,7 +16,7 @@ use shared::ids::{AgentId, ExternalId, MessageId};
 use shared::model::{Channel, Direction, Media, MessageKind, MessageStatus, Micros, Standing, Timestamp};
 use shared::protocol::{ErrorCode, MessageSent, SendMessage};
 
-use super::approvals::Question;
+use super::approvals::{Question, words};
 use super::audit::{self, Act};
 use super::charges::{self, Outcome};
 use super::identity::Caller;
@@ -197,8 +197,8 @@ fn charge(app: &App, wanted: &SendMessage, to: &Address) -> (Micros, Option<i64>
 
 fn departure(app: &App, caller: &Caller, wanted: &SendMessage, route: Route) -> Departure {
     let (charge, segments) = charge(app, wanted, &route.to);
-    let preview: String = wanted.body.chars().take(200).collect();
-    let summary = format!("Send by {} to {}: «{preview}»", wanted.channel, route.to);
+    let asked = (wanted, route.to.as_str());
+    let question = Question::new(&caller.agent, "send_message", &asked, words::message(wanted, &route.to));
     Departure {
         agent: caller.agent.clone(),
         from: route.from,
@@ -209,7 +209,7 @@ fn departure(app: &App, caller: &Caller, wanted: &SendMessage, route: Route) -> 
         charge,
         quantity: segments.unwrap_or(1),
         approval: caller.approval.clone(),
-        question: Question::new(&caller.agent, "send_message", wanted, summary),
+        question,
     }
 }
 

@@ -94,7 +94,7 @@ async fn set_up(app: &App, admin: &Admin, order: Order) -> Result<ChannelsProvis
     })
 }
 
-fn without_company(call: OnboardCustomer) -> ProvisionChannels {
+pub(super) fn without_company(call: OnboardCustomer) -> ProvisionChannels {
     ProvisionChannels {
         display_name: call.display_name,
         capabilities: call.capabilities,

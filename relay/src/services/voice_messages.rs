@@ -18,7 +18,7 @@ use shared::model::{
 };
 use shared::protocol::{ErrorCode, SendVoiceMessage, VoiceMessageSent, VoiceRoad};
 
-use super::approvals::Question;
+use super::approvals::{Question, words};
 use super::audit::{self, Act};
 use super::identity::Caller;
 use super::messages::{check_key, digest, not_provisioned};
@@ -137,7 +137,9 @@ fn intent(app: &App, caller: &Caller, wanted: &SendVoiceMessage, most: i64) -> R
         ..message(caller, wanted, app.now())
     };
     let call = CallLog { max_duration_seconds: most, ..call(&message, wanted) };
-    let summary = format!("Call {to} and say: «{}»", wanted.text.chars().take(200).collect::<String>());
+    let asked = (wanted, to.as_str());
+    let question =
+        Question::new(&caller.agent, "send_voice_message", &asked, words::voice_message(wanted, &to));
     let departure = Departure {
         agent: caller.agent.clone(),
         from: from.to_string(),
@@ -148,7 +150,7 @@ fn intent(app: &App, caller: &Caller, wanted: &SendVoiceMessage, most: i64) -> R
         charge,
         quantity: most,
         approval: caller.approval.clone(),
-        question: Question::new(&caller.agent, "send_voice_message", wanted, summary),
+        question,
     };
     Ok(Intent { message, call, departure })
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use crate::postgres::Access;
 use crate::value::params;
 use crate::{FromValue, Result, Row, StoreError, Value, migrate, postgres, sqlite};
 
@@ -77,7 +78,7 @@ impl Database {
     {
         match &self.0 {
             Pool::Sqlite(pool) => pool.transaction(work).await,
-            Pool::Postgres(pool) => pool.run("BEGIN ISOLATION LEVEL READ COMMITTED", work).await,
+            Pool::Postgres(pool) => pool.run(Access::Write, work).await,
         }
     }
 
@@ -90,7 +91,7 @@ impl Database {
     {
         match &self.0 {
             Pool::Sqlite(pool) => pool.read(work).await,
-            Pool::Postgres(pool) => pool.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work).await,
+            Pool::Postgres(pool) => pool.run(Access::Read, work).await,
         }
     }
 

@@ -6,11 +6,12 @@ use shared::model::Timestamp;
 use crate::value::params;
 use crate::{Conn, Result};
 
-/// Counts one more on that day.
-pub async fn record(conn: &mut Conn, agent_id: &AgentId, name: &str, day_start: Timestamp) -> Result<()> {
+/// Counts one more on that day, and gives how many it has been.
+pub async fn record(conn: &mut Conn, agent_id: &AgentId, name: &str, day_start: Timestamp) -> Result<i64> {
     let sql = "INSERT INTO limit_hits (agent_id, name, day_start, n) VALUES ($1, $2, $3, 1)
-               ON CONFLICT (agent_id, name, day_start) DO UPDATE SET n = limit_hits.n + 1";
-    conn.execute(sql, params![agent_id, name, day_start]).await.map(drop)
+               ON CONFLICT (agent_id, name, day_start) DO UPDATE SET n = limit_hits.n + 1
+               RETURNING n";
+    conn.number(sql, params![agent_id, name, day_start]).await
 }
 
 /// How often it was, for one agent or all, on the days that began then or later.
@@ -42,11 +43,11 @@ mod tests {
         let found = db
             .run(move |tx| {
                 async move {
-                    record(tx, &agent(), "maxActionsPerDay", at(1)).await?;
-                    record(tx, &agent(), "maxActionsPerDay", at(1)).await?;
-                    record(tx, &agent(), "maxSpendPerDay", at(2)).await?;
-                    record(tx, &other(), "maxActionsPerDay", at(2)).await?;
                     Ok([
+                        record(tx, &agent(), "maxActionsPerDay", at(1)).await?,
+                        record(tx, &agent(), "maxActionsPerDay", at(1)).await?,
+                        record(tx, &agent(), "maxSpendPerDay", at(2)).await?,
+                        record(tx, &other(), "maxActionsPerDay", at(2)).await?,
                         count(tx, Some(&agent()), at(0)).await?,
                         count(tx, Some(&agent()), at(2)).await?,
                         count(tx, Some(&agent()), at(3)).await?,
@@ -56,6 +57,6 @@ mod tests {
                 .boxed()
             })
             .await;
-        assert_eq!(found, [3, 1, 0, 4]);
+        assert_eq!(found, [1, 2, 1, 1, 3, 1, 0, 4]);
     }
 }

@@ -29,6 +29,14 @@ const SERVER_OPTIONS: &str = "-c statement_timeout=10000 -c idle_in_transaction_
 #[derive(Clone)]
 pub(crate) struct Pool(deadpool_postgres::Pool);
 
+/// What a unit of work may do.
+#[derive(Clone, Copy)]
+pub(crate) enum Access {
+    Write,
+    /// All of it sees one state.
+    Read,
+}
+
 /// A client inside a transaction.
 pub(crate) struct Client {
     /// `None` once the transaction has ended well and the client is back in the pool.
@@ -53,15 +61,15 @@ impl Pool {
         Ok(Self(pool.map_err(|error| StoreError::Driver(error.into()))?))
     }
 
-    /// Runs `work` in a transaction that `begin` opens.
-    pub(crate) async fn run<T, E, F>(&self, begin: &'static str, work: F) -> Result<T, E>
+    /// Runs `work` in a transaction.
+    pub(crate) async fn run<T, E, F>(&self, access: Access, work: F) -> Result<T, E>
     where
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>>,
         E: From<StoreError>,
     {
         let client = Client { client: Some(self.0.get().await.map_err(StoreError::from)?) };
         let mut conn = Conn::new(Driver::Postgres(client));
-        conn.batch(begin).await?;
+        conn.batch(access.begin()).await?;
         let outcome = match AssertUnwindSafe(async { work(&mut conn).await }).catch_unwind().await {
             Ok(outcome) => conn.judge(outcome),
             Err(_) => Err(StoreError::PANICKED.into()),
@@ -73,11 +81,29 @@ impl Pool {
             drop(client.client.take());
         }
         // What made `work` fail says more than why it could not be rolled back.
-        outcome.and_then(|value| ended.map(|()| value).map_err(E::from))
+        outcome.and_then(|value| ended.map(|()| value).map_err(|error| E::from(access.lost(error))))
     }
 
     pub(crate) fn close(&self) {
         self.0.close();
+    }
+}
+
+impl Access {
+    const fn begin(self) -> &'static str {
+        match self {
+            Self::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Self::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+
+    /// What a commit that has failed says of the work before it.
+    fn lost(self, commit: StoreError) -> StoreError {
+        match (self, commit) {
+            // The server may have done it, and its answer got lost.
+            (Self::Write, StoreError::Unavailable(cause)) => StoreError::CommitUnknown(cause),
+            (Self::Write | Self::Read, refused) => refused,
+        }
     }
 }
 
@@ -171,4 +197,40 @@ impl ToSql for Value<'_> {
     }
 
     to_sql_checked!();
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use crate::testing::open;
+    use crate::value::params;
+    use crate::{Backend, Conn, Database, Result, StoreError};
+
+    /// Ends the connection of a unit of work after its last statement, so that its commit gets no answer.
+    async fn cut_off(tx: &mut Conn, other: Database) -> Result<()> {
+        let pid: i64 = tx.number("SELECT CAST(pg_backend_pid() AS BIGINT) AS n", &[]).await?;
+        other
+            .transaction(move |tx| {
+                let sql = "SELECT pg_terminate_backend(CAST(CAST($1 AS BIGINT) AS INT), 10000)";
+                async move { tx.query(sql, params![pid]).await.map(drop) }.boxed()
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_commit_without_an_answer_may_have_been_done() {
+        let Some(db) = open(Backend::Postgres).await else { return };
+        let other = db.db.clone();
+        let outcome = db.db.transaction(move |tx| cut_off(tx, other).boxed()).await;
+        assert!(matches!(outcome, Err(StoreError::CommitUnknown(_))), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn what_only_reads_has_done_nothing_in_any_case() {
+        let Some(db) = open(Backend::Postgres).await else { return };
+        let other = db.db.clone();
+        let outcome = db.db.read(move |tx| cut_off(tx, other).boxed()).await;
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    }
 }

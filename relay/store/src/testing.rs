@@ -53,7 +53,8 @@ async fn fresh_schema(base: &Path) -> Option<String> {
     let schema = format!("t{}", MessageId::generate().as_str().replace('-', ""));
     let sql = format!("CREATE SCHEMA {schema}");
     let pool = postgres::Pool::open(&server, base).unwrap();
-    let made: Result<()> = pool.run("BEGIN", move |tx| async move { tx.batch(&sql).await }.boxed()).await;
+    let made: Result<()> =
+        pool.run(postgres::Access::Write, move |tx| async move { tx.batch(&sql).await }.boxed()).await;
     made.unwrap();
     let separator = if server.contains('?') { '&' } else { '?' };
     Some(format!("{server}{separator}options=-csearch_path%3D{schema}"))

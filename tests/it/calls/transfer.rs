@@ -2,6 +2,7 @@
 
 mod other_side;
 mod refused;
+mod unclear;
 
 use std::time::Duration;
 
@@ -95,13 +96,20 @@ fn dial_address(twiml: &str) -> Result<(String, String)> {
     Ok((path, transfer))
 }
 
-async fn charged(relay: &TestRelay, transfer: &str) -> Result<Option<(UsageStatus, Micros)>> {
+/// What a transfer costs, and for how many seconds.
+async fn row_of_usage(relay: &TestRelay, transfer: &str) -> Result<(UsageStatus, Micros, i64)> {
     let transfer = transfer.to_owned();
     let read = relay
         .app()
         .db
         .read::<_, StoreError, _>(move |conn| async move { usage_logs::find(conn, &transfer).await }.boxed());
-    Ok(read.await?.map(|usage| (usage.status, usage.charge)))
+    let usage = read.await?.context("it is counted")?;
+    Ok((usage.status, usage.charge, usage.quantity))
+}
+
+async fn charged(relay: &TestRelay, transfer: &str) -> Result<(UsageStatus, Micros)> {
+    let (status, charge, _) = row_of_usage(relay, transfer).await?;
+    Ok((status, charge))
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use shared::ids::{AgentId, CallSid, MessageId, SessionId};
 use shared::model::{CallStatus, Direction, MessageKind, Responder, Timestamp};
 
 use super::finish;
+use super::transfer::is_asked;
 use crate::app::{App, webhook_url};
 use crate::observability::events;
 use crate::services::audit::{self, Act};
@@ -212,6 +213,10 @@ pub async fn relay_ended(app: &App, agent: &AgentId, ended: RelayEnded) -> Resul
         if call.count_reconnect() <= MAX_RECONNECTS {
             return Ok(connect(app, &row, None));
         }
+    }
+    if !ended.call_status.is_final() && is_asked(app, &row.session_id).await? {
+        // It may have been put through: the carrier tells when it is over, whoever the caller talks to.
+        return Ok(twiml::empty());
     }
     // The caller is let go by the empty answer, so the call is over whatever its status was.
     finish(app, &row.session_id, CallStatus::Completed, None).await;

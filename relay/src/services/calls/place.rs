@@ -16,7 +16,7 @@ use shared::protocol::{CallPlaced, ErrorCode, MakeCall};
 use super::finish;
 use crate::app::App;
 use crate::observability::events;
-use crate::services::approvals::Question;
+use crate::services::approvals::{Question, words};
 use crate::services::audit::{self, Act};
 use crate::services::identity::Caller;
 use crate::services::messages::{check_key, digest, key_reused, not_provisioned};
@@ -66,7 +66,8 @@ pub(in crate::services) async fn carry_out(app: &App, row: CallLog) -> Result<Ca
 
 fn departure(app: &App, caller: &Caller, wanted: &MakeCall, (row, to): (&CallLog, Address)) -> Departure {
     let seconds = row.max_duration_seconds;
-    let summary = format!("Call {to}, for {} minutes at the most.", seconds.div_euclid(60).max(1));
+    let asked = (wanted, to.as_str());
+    let question = Question::new(&caller.agent, "make_call", &asked, words::call(wanted, &to, seconds));
     let charge = match &to {
         Address::Phone(number) => app.rules.prices.call(number, seconds),
         Address::Email(_) => Micros(0),
@@ -81,7 +82,7 @@ fn departure(app: &App, caller: &Caller, wanted: &MakeCall, (row, to): (&CallLog
         charge,
         quantity: seconds,
         approval: caller.approval.clone(),
-        question: Question::new(&caller.agent, "make_call", wanted, summary),
+        question,
     }
 }
 

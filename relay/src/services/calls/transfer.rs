@@ -1,6 +1,7 @@
 //! Putting a live call through to another telephone.
 
 mod other_side;
+mod standing;
 
 use std::sync::Arc;
 
@@ -9,16 +10,17 @@ use relay_core::recipient::Address;
 use relay_core::{sanitize, twiml};
 use relay_providers::ProviderError;
 use relay_store::call_logs::{self, CallLog};
+use relay_store::call_transfers::{self, CallTransfer, TransferStatus};
 use relay_store::contacts::{self, ContactKey};
 use relay_store::usage_logs::UsageKind;
 use shared::ids::MessageId;
-use shared::model::{Channel, PhoneNumber};
+use shared::model::{Channel, PhoneNumber, Timestamp};
 use shared::protocol::{CallTransferred, ErrorCode, TransferCall, TransferMode};
 
 use super::answer::{language, picked_up};
 use crate::app::App;
 use crate::observability::events;
-use crate::services::approvals::Question;
+use crate::services::approvals::{Question, words};
 use crate::services::audit::{self, Act};
 use crate::services::charges::{self, Outcome};
 use crate::services::identity::Caller;
@@ -29,6 +31,8 @@ use crate::services::policy::Departure;
 use crate::services::{ServiceError, policy};
 
 pub use other_side::{DialEnded, dial_ended, whisper};
+pub(crate) use standing::put_through;
+pub(super) use standing::{follow, is_asked};
 
 const MAX_ANNOUNCEMENT_CHARACTERS: usize = 1_000;
 /// The carrier's limit for instructions that come with the request (Twilio error 32018).
@@ -107,19 +111,21 @@ fn not_in_the_call(row: &CallLog, to: Address) -> Result<PhoneNumber, ServiceErr
 
 fn departure(app: &App, caller: &Caller, wanted: &TransferCall, handover: &Handover) -> Departure {
     let Handover { id, from, to, seconds, .. } = handover;
-    let summary =
-        format!("Transfer a call to {to}, for {} minutes at the most.", seconds.div_euclid(60).max(1));
+    let address = Address::Phone(to.clone());
+    let asked = (wanted, address.as_str());
+    let question =
+        Question::new(&caller.agent, "transfer_call", &asked, words::transfer(wanted, &address, *seconds));
     Departure {
         agent: caller.agent.clone(),
         from: from.to_string(),
-        to: Address::Phone(to.clone()),
+        to: address,
         channel: Channel::Voice,
         kind: UsageKind::Transfer,
         id: id.to_string(),
         charge: app.rules.prices.transfer(to, *seconds),
         quantity: *seconds,
         approval: caller.approval.clone(),
-        question: Question::new(&caller.agent, "transfer_call", wanted, summary),
+        question,
     }
 }
 
@@ -145,6 +151,18 @@ impl Handover {
         })
     }
 
+    fn to_row(&self, now: Timestamp) -> CallTransfer {
+        CallTransfer {
+            id: self.id.clone(),
+            session_id: self.row.session_id.clone(),
+            agent_id: self.row.agent_id.clone(),
+            to_address: self.to.to_string(),
+            announcement: self.announcement.clone(),
+            status: TransferStatus::Asked,
+            created_at: now,
+        }
+    }
+
     fn agent_actor(&self) -> String {
         format!("agent:{}", self.row.agent_id)
     }
@@ -164,14 +182,13 @@ async fn carry_out(
     let Some(call_sid) = handover.row.call_sid.clone() else { return Err(ServiceError::NotFound("call")) };
     match app.providers().voice.redirect(&call_sid, &handover.to_twiml(&app)).await {
         Ok(()) => {
-            record(&app, &handover, "call.transferred").await;
             transferring.done(&app).await;
             let to = handover.to.to_string();
             Ok(CallTransferred { status: "transferring".to_owned(), call_sid, to })
         }
         Err(problem @ (ProviderError::Unknown(_) | ProviderError::Malformed)) => {
             events::provider_failed("redirect", &problem);
-            record(&app, &handover, "call.transfer_unknown").await;
+            record_unknown(&app, &handover).await;
             transferring.unclear();
             Err(unclear())
         }
@@ -191,7 +208,7 @@ fn unclear() -> ServiceError {
     )
 }
 
-/// From here on the row says that the call is put through, so that no lost socket is taken for a lost call.
+/// From here on the transfer is asked for, until somebody learns what the carrier has made of it.
 async fn record_intent(
     app: &App,
     handover: &Arc<Handover>,
@@ -214,9 +231,11 @@ async fn record_intent(
                 policy::admit(tx, &rules, &departure, now).await?;
                 // Nobody tells so of a call that came in.
                 call_logs::set_status(tx, session, &picked_up(now)).await?;
-                if !call_logs::set_announcement(tx, session, Some(&handover.announcement)).await? {
+                let call = call_logs::find(tx, session).await?;
+                if call.is_none_or(|call| call.status.is_final()) {
                     return Err(ServiceError::CallEnded);
                 }
+                call_transfers::insert(tx, &handover.to_row(now)).await?;
                 Ok(())
             }
             .boxed()
@@ -224,16 +243,16 @@ async fn record_intent(
         .await
 }
 
-/// Logs its own failure: what is recorded has happened, whatever the disk says.
-async fn record(app: &App, handover: &Arc<Handover>, action: &'static str) {
+/// Logs its own failure: the answer was lost, whatever the disk says.
+async fn record_unknown(app: &App, handover: &Arc<Handover>) {
     let (now, handover) = (app.now(), Arc::clone(handover));
     let recorded = app
         .db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
                 let detail = [("transfer", handover.id.as_str())];
-                audit::append(tx, now, Act("relay", action, handover.row.session_id.as_str()), &detail)
-                    .await?;
+                let act = Act("relay", "call.transfer_unknown", handover.row.session_id.as_str());
+                audit::append(tx, now, act, &detail).await?;
                 Ok(())
             }
             .boxed()
@@ -251,11 +270,11 @@ async fn take_back(app: &App, handover: &Arc<Handover>) {
         .db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
-                let (id, session) = (handover.id.as_str(), &handover.row.session_id);
-                let act = Act("relay", "call.transfer_failed", session.as_str());
-                audit::append(tx, now, act, &[("transfer", id)]).await?;
-                call_logs::set_announcement(tx, session, None).await?;
-                charges::settle(tx, &rules, (id, Outcome::Released), now).await
+                let id = &handover.id;
+                let act = Act("relay", "call.transfer_failed", handover.row.session_id.as_str());
+                audit::append(tx, now, act, &[("transfer", id.as_str())]).await?;
+                call_transfers::set_status(tx, id, (TransferStatus::Asked, TransferStatus::Failed)).await?;
+                charges::settle(tx, &rules, (id.as_str(), Outcome::Released), now).await
             }
             .boxed()
         })

@@ -53,6 +53,10 @@ pub async fn open(app: &App, agent: &AgentId, call_sid: &str) -> Result<Socket, 
             sender.try_send(Box::new(frame)).expect("no more is kept than the queue holds");
         }
         state.frames = Some(sender);
+        if state.course == Course::Unclear {
+            // Only a caller who is with us gets here.
+            state.course = Course::Here;
+        }
         state.status = CallStatus::InProgress;
         state.sockets += 1;
         state.opened.get_or_insert_with(Instant::now);
@@ -104,7 +108,7 @@ impl Socket {
             match lost {
                 Some(Course::Here) => Box::pin(give_up(&app, &self.call, CallStatus::Completed)).await,
                 // The carrier's answer was lost, but it has taken the call from us: it was put through.
-                Some(Course::Asked) => Box::pin(hand_over(&app, &self.call)).await,
+                Some(Course::Asked | Course::Unclear) => Box::pin(hand_over(&app, &self.call)).await,
                 Some(Course::PutThrough) | None => {}
             }
         });

@@ -16,23 +16,24 @@ use super::hold::{Attention, Found, find, past, transferred};
 use super::{LiveCall, effects, lock};
 use crate::app::App;
 use crate::observability::events;
-use crate::services::ServiceError;
 use crate::services::identity::Caller;
 use crate::services::transcripts::Line;
+use crate::services::{ServiceError, calls};
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Course {
     Here,
-    /// The carrier is asked to put it through, and has not answered, or its answer was lost.
+    /// The carrier is asked to put it through, and has not answered.
     Asked,
+    /// Its answer was lost. A socket that opens says that the call is here, one that stays away that it is not.
+    Unclear,
     PutThrough,
 }
 
 /// A call for which the carrier is asked to put it through. Dropped, the call goes on as it was.
 pub(crate) struct Transferring {
     call: Arc<LiveCall>,
-    is_unclear: bool,
     _attention: Attention,
 }
 
@@ -52,12 +53,12 @@ pub(crate) async fn begin_transfer(
         match state.course {
             Course::PutThrough => return Err(transferred()),
             _ if state.status.is_final() || state.machine.is_over() => return Err(ServiceError::CallEnded),
-            Course::Asked => return Err(asked_before()),
+            Course::Asked | Course::Unclear => return Err(asked_before()),
             Course::Here if state.opened.is_none() => return Err(still_ringing()),
             Course::Here => state.course = Course::Asked,
         }
     }
-    Ok(Transferring { call, is_unclear: false, _attention: attention })
+    Ok(Transferring { call, _attention: attention })
 }
 
 fn asked_before() -> ServiceError {
@@ -88,22 +89,24 @@ impl Transferring {
     }
 
     /// The carrier's answer was lost. If it has taken the call, the socket closes; else the call goes on.
-    pub(crate) fn unclear(mut self) {
-        self.is_unclear = true;
+    pub(crate) fn unclear(self) {
+        self.call.state().course = Course::Unclear;
     }
 }
 
 impl Drop for Transferring {
     fn drop(&mut self) {
         let mut state = self.call.state();
-        if state.course == Course::Asked && !self.is_unclear {
+        if state.course == Course::Asked {
             state.course = Course::Here;
         }
     }
 }
 
-/// The call is the other telephone's: lets the machine and every listener know, and says so in the transcript.
+/// The call is the other telephone's: records it, lets the machine and every listener know, and says so in the
+/// transcript.
 pub(super) async fn hand_over(app: &App, call: &Arc<LiveCall>) {
+    calls::put_through(app, &call.session_id).await;
     lock(&app.live_calls.calls).remove(&call.call_sid);
     call.take(app, Event::Closed).await;
     call.state().course = Course::PutThrough;

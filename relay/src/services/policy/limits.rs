@@ -46,7 +46,7 @@ pub(super) async fn reserve(
 ) -> Result<(), ServiceError> {
     let (limits, zone) = (rules.limits(terms), rules.zone(terms));
     let today = current(&zone, now);
-    if matches!(departure.kind, UsageKind::Call | UsageKind::VoiceMessage) {
+    if matches!(departure.kind, UsageKind::Call | UsageKind::VoiceMessage | UsageKind::Transfer) {
         allow_another_call(tx, departure, (&limits, &zone), now).await?;
     }
     let caps = caps(&limits);
@@ -210,16 +210,20 @@ fn over_all(departure: &Departure, day_start: Timestamp) -> ServiceError {
     ServiceError::OverLimit(Box::new(OverLimit { agent, limit: "orgSpend", day_start, error }))
 }
 
-/// Counts a refusal, for the dashboard.
+/// Counts a refusal, for the dashboard. The first of a day stands in the audit log too; more would let an agent that
+/// goes on asking grow it without end.
 pub(super) async fn count_hit(app: &App, hit: OverLimit) -> Result<(), ServiceError> {
     let now = app.now();
     app.db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
-                let actor = format!("agent:{}", hit.agent);
-                let detail = [("limit", hit.limit)];
-                audit::append(tx, now, Act(&actor, "limit.refused", hit.agent.as_str()), &detail).await?;
-                limit_hits::record(tx, &hit.agent, hit.limit, hit.day_start).await?;
+                audit::lock(tx).await?;
+                let hits = limit_hits::record(tx, &hit.agent, hit.limit, hit.day_start).await?;
+                if hits == 1 {
+                    let (actor, detail) = (format!("agent:{}", hit.agent), [("limit", hit.limit)]);
+                    let act = Act(&actor, "limit.refused", hit.agent.as_str());
+                    audit::append(tx, now, act, &detail).await?;
+                }
                 Ok(())
             }
             .boxed()

@@ -80,14 +80,14 @@ async fn how_the_other_telephone_took_it_is_written_down_once(
     let (_line, call) = held_call(&relay, &session).await?;
     session.call(to(COLLEAGUE, &call)).await?;
     let (path, transfer) = dial_address(&redirects(&relay)[0])?;
-    let reserved = Some((UsageStatus::Reserved, Micros(200_000)));
+    let reserved = (UsageStatus::Reserved, Micros(200_000));
     assert_eq!(charged(&relay, &transfer).await?, reserved);
     relay.clock.advance(Duration::from_secs(90));
     let form = [&[("CallSid", call.as_str()), ("CallStatus", "in-progress")], told].concat();
     for _ in 0..2 {
         assert_eq!(relay.post_signed(&path, &form).await?.body, answer);
     }
-    assert_eq!(charged(&relay, &transfer).await?, Some(cost));
+    assert_eq!(charged(&relay, &transfer).await?, cost);
     let whole = until("the transcript", async || {
         let whole = session.call(listening(&call, 0)).await?.reply;
         Ok((said(&whole).len() == 4).then_some(whole))

@@ -15,6 +15,7 @@ use tests::refusal::refusal;
 use tests::relay::{OUR_NUMBER, PERSON, TestRelay};
 use tests::wait::until;
 
+use super::super::placing::calling;
 use super::super::{OTHER_SID, SID, listening, run_sql, saying, with_another_agent};
 use super::{COLLEAGUE, charged, dial_address, emulator, held_call, redirects, ringing_call, row, to};
 
@@ -108,7 +109,7 @@ async fn a_call_that_the_carrier_does_not_transfer_goes_on_and_costs_nothing() -
     }
     let [first, _] = &redirects(&relay)[..] else { panic!("not two requests") };
     let (_, transfer) = dial_address(first)?;
-    assert_eq!(charged(&relay, &transfer).await?, Some((UsageStatus::Released, Micros(0))));
+    assert_eq!(charged(&relay, &transfer).await?, (UsageStatus::Released, Micros(0)));
     session.call(saying(&call, "I am still here.")).await?;
     assert_eq!(line.hears().await?, "I am still here.");
     assert_eq!(row(&relay, &call).await?, (CallStatus::InProgress, None));
@@ -182,6 +183,30 @@ async fn a_transfer_to_somebody_new_needs_a_persons_yes_which_holds_once() -> Re
     let envelope = Envelope { approval_id: Some(approval_id), ..Envelope::default() };
     session.call_with(to(COLLEAGUE, &call), envelope).await?;
     assert_eq!(redirects(&relay).len(), 1);
+    relay.stop().await
+}
+
+#[tokio::test]
+async fn a_transfer_counts_among_the_calls_to_its_number() -> Result<()> {
+    let relay = TestRelay::live_with("[limits]\ncalls_per_day_same_number = 1").await?;
+    let session = relay.session().await?;
+    let (_line, call) = held_call(&relay, &session).await?;
+    session.call(to(COLLEAGUE, &call)).await?;
+    let refused = refusal(session.call(calling(COLLEAGUE)).await)?;
+    assert_eq!(refused.code, ErrorCode::ContactFrequency);
+    relay.stop().await
+}
+
+#[tokio::test]
+async fn a_number_that_was_called_often_enough_is_not_transferred_to() -> Result<()> {
+    let relay = TestRelay::live_with("[limits]\ncalls_per_day_same_number = 1").await?;
+    let session = relay.session().await?;
+    session.call(calling(COLLEAGUE)).await?;
+    let (mut line, call) = held_call(&relay, &session).await?;
+    assert_eq!(refusal(session.call(to(COLLEAGUE, &call)).await)?.code, ErrorCode::ContactFrequency);
+    assert_eq!(redirects(&relay), [""; 0]);
+    session.call(saying(&call, "I am here.")).await?;
+    assert_eq!(line.hears().await?, "I am here.");
     relay.stop().await
 }
 

@@ -49,7 +49,7 @@ fn main() -> Result<()> {
     runtime.enable_all().build()?.block_on(async {
         match words[..] {
             [] => measure(&PARTS).await,
-            [part, ..] if measuring => measure(&[part]).await,
+            [part] if measuring => measure(&[part]).await,
             ["bare-http", database] => bare::http::serve(database).await,
             ["bare-relay", socket] => bare::socket::relay(socket).await,
             ["bare-mcp", socket] => bare::socket::mcp(socket).await,

@@ -6,29 +6,35 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use relay_core::twiml;
 use relay_store::call_logs::{self, CallLog};
-use relay_store::usage_logs::{self, UsageKind, UsageLog};
+use relay_store::call_transfers::{self, TransferStatus};
 use relay_store::{Conn, call_turns, webhook_events};
 use shared::ids::{AgentId, MessageId, SessionId};
-use shared::model::{Micros, Timestamp};
+use shared::model::Timestamp;
 
+use super::standing::{outcome, record_put_through};
 use crate::app::App;
 use crate::services::audit::{self, Act};
 use crate::services::calls::answer::language;
-use crate::services::charges::{self, Outcome};
+use crate::services::charges;
 use crate::services::{ServiceError, live_calls};
 
 const NOT_ANSWERED: &str = "I am sorry, nobody answers there. Goodbye.";
 
-/// What whoever picks up the other telephone hears alone, as TwiML.
+/// What whoever picks up the other telephone hears alone, as TwiML. That the carrier asks says that it has the call.
 pub async fn whisper(app: &App, agent: &AgentId, session: SessionId) -> Result<String, ServiceError> {
-    let agent = agent.clone();
-    let (row, announcement) = app
+    let (agent, now) = (agent.clone(), app.now());
+    let (row, transfer) = app
         .db
-        .read::<_, ServiceError, _>(move |conn| {
-            async move { find_transferred(conn, &agent, &session).await }.boxed()
+        .transaction::<_, ServiceError, _>(move |tx| {
+            async move {
+                let row = find_call(tx, &agent, &session).await?;
+                let transfer = record_put_through(tx, &session, now).await?;
+                Ok((row, transfer.ok_or(ServiceError::NotFound("call"))?))
+            }
+            .boxed()
         })
         .await?;
-    Ok(twiml::say(&announcement, Some(language(app, &row))))
+    Ok(twiml::say(&transfer.announcement, Some(language(app, &row))))
 }
 
 /// The carrier's word that the other telephone was not reached, or that the two have parted.
@@ -49,14 +55,19 @@ pub async fn dial_ended(app: &App, agent: &AgentId, ended: DialEnded) -> Result<
         .db
         .transaction::<_, ServiceError, _>(move |tx| {
             async move {
-                let (row, _) = find_transferred(tx, &agent, &told.session_id).await?;
-                let usage = usage_logs::find(tx, told.transfer.as_str()).await?;
-                let usage =
-                    usage.filter(|usage| usage.agent_id == agent && usage.kind == UsageKind::Transfer);
-                let usage = usage.ok_or(ServiceError::NotFound("call"))?;
-                if webhook_events::record(tx, "dial-ended", &usage.id, now).await? {
+                audit::lock(tx).await?;
+                let row = find_call(tx, &agent, &told.session_id).await?;
+                let id = &told.transfer;
+                let transfer = call_transfers::find(tx, id).await?;
+                let transfer = transfer.filter(|transfer| transfer.session_id == told.session_id);
+                let transfer = transfer.ok_or(ServiceError::NotFound("call"))?;
+                if webhook_events::record(tx, "dial-ended", id.as_str(), now).await? {
                     record_dial(tx, &told, now).await?;
-                    charges::settle(tx, &rules, (&usage.id, outcome(&usage, told.seconds)), now).await?;
+                    call_logs::set_announcement(tx, &told.session_id, &transfer.announcement).await?;
+                    let step = (transfer.status, TransferStatus::Ended);
+                    call_transfers::set_status(tx, id, step).await?;
+                    let outcome = outcome(&rules, &transfer, told.seconds);
+                    charges::settle(tx, &rules, (id.as_str(), outcome), now).await?;
                 }
                 Ok(row)
             }
@@ -69,17 +80,9 @@ pub async fn dial_ended(app: &App, agent: &AgentId, ended: DialEnded) -> Result<
     })
 }
 
-/// A call of this agent that was put through.
-async fn find_transferred(
-    conn: &mut Conn,
-    agent: &AgentId,
-    session: &SessionId,
-) -> Result<(CallLog, String), ServiceError> {
+async fn find_call(conn: &mut Conn, agent: &AgentId, session: &SessionId) -> Result<CallLog, ServiceError> {
     let row = call_logs::find(conn, session).await?;
-    let row = row.filter(|row| row.agent_id == *agent && row.message_id.is_none());
-    let mut row = row.ok_or(ServiceError::NotFound("call"))?;
-    let announcement = row.say.take().ok_or(ServiceError::NotFound("call"))?;
-    Ok((row, announcement))
+    row.filter(|row| row.agent_id == *agent).ok_or(ServiceError::NotFound("call"))
 }
 
 async fn record_dial(tx: &mut Conn, ended: &DialEnded, now: Timestamp) -> Result<(), ServiceError> {
@@ -93,12 +96,4 @@ async fn record_dial(tx: &mut Conn, ended: &DialEnded, now: Timestamp) -> Result
     // Later than everything that was said before the transfer: positions count up from the time of the call.
     call_turns::insert(tx, session, now.as_millis(), &live_calls::notice(text, now)).await?;
     Ok(())
-}
-
-/// The part that was used of what is reserved, by begun minutes.
-fn outcome(reserved: &UsageLog, seconds: Option<i64>) -> Outcome {
-    let Some(seconds) = seconds else { return Outcome::Released };
-    let minutes = |seconds: i64| seconds.max(1).saturating_add(59) / 60;
-    let a_minute = reserved.charge.0 / minutes(reserved.quantity);
-    Outcome::Charged { charge: Micros(a_minute.saturating_mul(minutes(seconds))), quantity: seconds }
 }

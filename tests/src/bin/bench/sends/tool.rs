@@ -6,15 +6,12 @@ use anyhow::{Result, ensure};
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::json;
 use tests::process::{Home, McpProcess, Programs, RelayProcess};
-use tokio::time::MissedTickBehavior;
 
 use crate::report::{Figure, figure};
 use crate::sample::{Samples, median};
 use crate::{ROUNDS, WIDE_LIMITS};
 
-const SENDS: usize = 200;
-/// Between a send and an insert. What follows a send (its outcome, the carrier's news) is not what anybody waits for.
-const PACE: Duration = Duration::from_millis(10);
+const SENDS: usize = 500;
 const TO: &str = "+14155550123";
 const BODY: &str = "Thursday at three it is. See you then!";
 
@@ -32,44 +29,14 @@ pub(super) async fn measure(programs: &Programs) -> Result<()> {
     mcp.initialize("bench").await?;
     let mut database = bare_database(&bare_home)?;
     let (mut product, mut limit) = (Rounds::default(), Rounds::default());
-    let mut pace = tokio::time::interval(PACE);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first round warms both up and does not count.
     for round in 0..=ROUNDS {
         let (mut sends, mut inserts) = (Samples::default(), Samples::default());
-        match std::env::args().nth(2).as_deref() {
-            Some("A") => {
-                for _ in 0..SENDS {
-                    sends.push(send(&mut mcp).await?);
-                }
-                for _ in 0..SENDS {
-                    inserts.push(insert(&mut database)?);
-                }
-            }
-            Some("B") => {
-                for _ in 0..SENDS {
-                    sends.push(send(&mut mcp).await?);
-                    inserts.push(insert(&mut database)?);
-                }
-            }
-            Some("D") => {
-                for _ in 0..SENDS {
-                    sends.push(send(&mut mcp).await?);
-                    tokio::time::sleep(Duration::from_millis(4)).await;
-                }
-                for _ in 0..SENDS {
-                    inserts.push(insert(&mut database)?);
-                    tokio::time::sleep(Duration::from_millis(4)).await;
-                }
-            }
-            _ => {
-                for _ in 0..SENDS {
-                    pace.tick().await;
-                    sends.push(send(&mut mcp).await?);
-                    pace.tick().await;
-                    inserts.push(insert(&mut database)?);
-                }
-            }
+        for _ in 0..SENDS {
+            sends.push(send(&mut mcp).await?);
+        }
+        for _ in 0..SENDS {
+            inserts.push(insert(&mut database)?);
         }
         if round > 0 {
             product.add(sends);
