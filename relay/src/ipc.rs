@@ -70,7 +70,7 @@ async fn hold_session(app: App, greeting: Greeting) {
     let stop = app.stop.child_token();
     tokio::select! {
         _ = session.serve(Arc::clone(&handler), receiver, stop) => (),
-        () = tell_changes(&app, &agent, sender) => (),
+        () = tell_changes(&app, &handler.principal, sender) => (),
     }
     app.live_calls.session_ended(key);
     for (agent, leases) in handler.held() {
@@ -98,10 +98,14 @@ async fn whose(app: &App, greeting: &Greeting) -> Result<Principal, (RefusalReas
     }
 }
 
-/// Turns changes of the inbox into events. Never ends by itself.
-async fn tell_changes(app: &App, agent: &AgentId, sender: broadcast::Sender<Event>) {
+/// Turns changes of the inbox into events. Ends, and with it the session, once the token is no longer good.
+async fn tell_changes(app: &App, principal: &Principal, sender: broadcast::Sender<Event>) {
+    let agent = principal.agent();
     let mut changes = app.inboxes.of(agent).changes.subscribe();
     while changes.changed().await.is_ok() {
+        if Box::pin(identity::still_good(app, principal)).await.is_err() {
+            return;
+        }
         if let Ok(unread) = app.inboxes.unread(app, agent).await {
             // Nobody may have subscribed.
             let _ = sender.send(Event::InboxChanged { unread });

@@ -269,7 +269,7 @@ async fn no_address_holds_a_secret() -> Result<()> {
     let done = relay.admin().await?.call(call).await?.reply;
     let instructions = [&done.connection_instructions.claude_desktop, &done.connection_instructions.cursor];
     let told: Vec<&String> = done.webhook_urls.values().chain(instructions).collect();
-    assert_eq!(told.len(), 7);
+    assert_eq!(told.len(), 6);
     assert!(told.iter().all(|text| !text.contains(done.token.expose()) && !text.contains('?')), "{told:?}");
     relay.stop().await
 }

@@ -1,6 +1,7 @@
 //! Which use case serves which call.
 
 use std::future::ready;
+use std::pin::Pin;
 
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
@@ -46,9 +47,15 @@ impl Session {
             }
             Request::ConfirmRead(call) => serve::<ConfirmRead>(self.confirm_read(caller, call)).await,
             Request::MakeCall(call) => serve::<MakeCall>(calls::place(app, caller, call)).await,
-            Request::Speak(call) => serve::<Speak>(live_calls::speak(app, caller, call, cancelled)).await,
+            Request::Speak(call) => {
+                serve::<Speak>(self.still_mine(Box::pin(live_calls::speak(app, caller, call, cancelled))))
+                    .await
+            }
             Request::ListenToCall(call) => {
-                serve::<ListenToCall>(live_calls::listen(app, caller, call, cancelled)).await
+                serve::<ListenToCall>(
+                    self.still_mine(Box::pin(live_calls::listen(app, caller, call, cancelled))),
+                )
+                .await
             }
             Request::SendVoiceMessage(call) => {
                 serve::<SendVoiceMessage>(voice_messages::send(app, caller, call)).await
@@ -88,6 +95,16 @@ impl Session {
     async fn caller(&self, context: &CallContext) -> Result<Caller, ServiceError> {
         identity::still_good(&self.app, &self.principal).await?;
         identity::caller(&self.app, &self.principal, self.key, &context.envelope)
+    }
+
+    /// What was heard while a token was revoked is for nobody.
+    async fn still_mine<T>(
+        &self,
+        work: Pin<Box<impl Future<Output = Result<T, ServiceError>> + Send>>,
+    ) -> Result<T, ServiceError> {
+        let heard = work.await?;
+        Box::pin(identity::still_good(&self.app, &self.principal)).await?;
+        Ok(heard)
     }
 
     fn scope(&self, context: &CallContext) -> Scope {
@@ -150,11 +167,12 @@ impl Session {
     }
 }
 
-/// Serves one call, in a box of its own from the beginning: an argument of an `async fn` would have its room in every
-/// call's future.
+/// Serves one call, in a box of its own from the beginning: an argument of an `async fn` has its room in the future as
+/// long as that lives, and once more where it is awaited.
 fn serve<'a, C: Call>(
     work: impl Future<Output = Result<C::Reply, ServiceError>> + Send + 'a,
 ) -> BoxFuture<'a, Answer> {
+    let work = Box::pin(work);
     Box::pin(async move { reply::<C>(told(C::NAME, work.await)) })
 }
 
