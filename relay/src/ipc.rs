@@ -140,7 +140,7 @@ impl Session {
 impl Handler for Session {
     async fn handle(
         &self,
-        request: Request,
+        request: Box<Request>,
         context: CallContext,
     ) -> (Result<Box<RawValue>, ApiError>, Option<Unread>) {
         let result = self.dispatch(request, &context).await;

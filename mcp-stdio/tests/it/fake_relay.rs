@@ -148,11 +148,11 @@ struct Scripted {
 impl Handler for Scripted {
     async fn handle(
         &self,
-        request: Request,
+        request: Box<Request>,
         context: CallContext,
     ) -> (Result<Box<RawValue>, ApiError>, Option<Unread>) {
-        let _ = self.requests.send((request.clone(), context.envelope));
-        let scripted = match &request {
+        let _ = self.requests.send(((*request).clone(), context.envelope));
+        let scripted = match &*request {
             Request::ConfirmRead(_) => None,
             _ => self.script.0.lock().unwrap().pop_front(),
         };

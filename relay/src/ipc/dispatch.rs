@@ -35,10 +35,10 @@ macro_rules! operate {
 impl Session {
     /// Serves one call, if the session is still good. A new call does not compile until it has an arm here. Each is
     /// boxed: a call that waits then costs the memory of its own kind, not that of the largest.
-    pub(super) async fn dispatch(&self, request: Request, context: &CallContext) -> Answer {
+    pub(super) async fn dispatch(&self, request: Box<Request>, context: &CallContext) -> Answer {
         let (app, cancelled) = (&self.app, &context.cancelled);
         let caller = &told("Caller", Box::pin(self.caller(context)).await)?;
-        match request {
+        match *request {
             Request::Ping(call) => reply::<Ping>(Ok(status::ping(app, &caller.agent, call))),
             Request::GetStatus(_) => reply::<GetStatus>(Ok(status::report(app))),
             Request::SendMessage(call) => serve::<SendMessage>(messages::send(app, caller, call)).await,

@@ -27,10 +27,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the relay does with calls. One for each session, so that it can hold who the client is.
 pub trait Handler: Send + Sync + 'static {
-    /// Serves one call. Runs to its end even if nobody waits any more: `context` says when that is so.
+    /// Serves one call, which is boxed because a waiting one is held. Runs to its end even if nobody waits any more: `context` says when that is so.
     fn handle(
         &self,
-        request: Request,
+        request: Box<Request>,
         context: CallContext,
     ) -> impl Future<Output = (Result<Box<RawValue>, ApiError>, Option<Unread>)> + Send;
 }

@@ -54,10 +54,10 @@ impl Counter {
 impl Handler for Echo {
     async fn handle(
         &self,
-        request: Request,
+        request: Box<Request>,
         context: CallContext,
     ) -> (Result<Box<RawValue>, ApiError>, Option<Unread>) {
-        let Request::Ping(Ping { message }) = request else { return (Err(refusal()), None) };
+        let Request::Ping(Ping { message }) = *request else { return (Err(refusal()), None) };
         match message.as_str() {
             "fail" => return (Err(refusal()), None),
             "panic" => panic!("asked for"),

@@ -141,7 +141,7 @@ impl<H: Handler> Running<H> {
             ClientFrame::Call { id, call, envelope } => {
                 let context = CallContext { cancelled: CancellationToken::new(), envelope };
                 self.waited_for.insert(id, context.cancelled.clone());
-                self.calls.spawn(serve_call(Arc::clone(&self.handler), id, *call, context));
+                self.calls.spawn(serve_call(Arc::clone(&self.handler), id, call, context));
                 Ok(())
             }
             ClientFrame::Cancel { id } => {
@@ -204,7 +204,12 @@ impl Subscription {
     }
 }
 
-async fn serve_call<H: Handler>(handler: Arc<H>, id: u64, call: Request, context: CallContext) -> Finished {
+async fn serve_call<H: Handler>(
+    handler: Arc<H>,
+    id: u64,
+    call: Box<Request>,
+    context: CallContext,
+) -> Finished {
     // A call that panics is answered like one that failed; the panic hook has logged it.
     let served = AssertUnwindSafe(handler.handle(call, context)).catch_unwind().await;
     let frame = match served {
