@@ -98,13 +98,13 @@ async fn whose(app: &App, greeting: &Greeting) -> Result<Principal, (RefusalReas
     }
 }
 
-/// Turns changes of the inbox into events. Ends, and with it the session, once the token is no longer good.
+/// Turns changes of the inbox into events, as long as the token is good. Never ends by itself.
 async fn tell_changes(app: &App, principal: &Principal, sender: broadcast::Sender<Event>) {
     let agent = principal.agent();
     let mut changes = app.inboxes.of(agent).changes.subscribe();
     while changes.changed().await.is_ok() {
         if Box::pin(identity::still_good(app, principal)).await.is_err() {
-            return;
+            continue;
         }
         if let Ok(unread) = app.inboxes.unread(app, agent).await {
             // Nobody may have subscribed.
