@@ -185,12 +185,11 @@ async fn two_relays_on_one_database_keep_to_one_cap_at_every_moment(
         .filter(|sums| sums.counted > CAP || **sums != Sums::all(sums.counted))
         .collect();
     assert_eq!(wrong, Vec::<&Sums>::new());
-    // Both were let through, and both were stopped: else nothing was tried.
-    assert!(
-        spending.outcomes.iter().all(|(sent, refused)| *sent > 0 && *refused > 0),
-        "{:?}",
-        spending.outcomes
-    );
+    // Something was let through, and both were stopped: else nothing was tried. Which of two processes gets at a
+    // file of SQLite's, and how often, is not for us to say.
+    let sent: usize = spending.outcomes.iter().map(|(sent, _)| sent).sum();
+    let both_stopped = spending.outcomes.iter().all(|(_, refused)| *refused > 0);
+    assert!(sent > 0 && both_stopped, "{:?}", spending.outcomes);
     assert!(spending.moments.len() > 10, "only {} looks at the sums", spending.moments.len());
     Ok(())
 }
