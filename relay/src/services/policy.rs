@@ -1,7 +1,7 @@
 //! Whether something may go out. Every road out (a tool, the answering machine, a job) asks here, and nowhere
 //! else; the rules themselves are pure functions in `relay_core`.
 //!
-//! [`admit`] runs in the transaction that records the intent: what it lets pass is reserved, counted and written
+//! `admit` runs in the transaction that records the intent: what it lets pass is reserved, counted and written
 //! down together with the intent, or not at all.
 
 #[cfg(feature = "fault-check-before-take")]
